@@ -1,0 +1,66 @@
+"""Where the learned learning rates of an optimizer begin."""
+
+import math
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+DEFAULT_LEARNING_RATE = 1e-3
+"""What a user gets who says nothing; see docs/use.md on choosing it."""
+
+
+class RandomLearningRate(eqx.Module):
+    """Initial learning rates drawn as in meta-training, reproducible by the key.
+
+    Half of the logarithm is drawn for every scalar, the other half once for its tensor, each
+    uniformly over half the range: as in the released code, where the paper says log-uniform
+    (PAPER.md section 3.3, Wichrowska et al. 2017, section 3.2.4).
+
+    **Example**
+
+    ```python
+    start = RandomLearningRate(jax.random.key(0), low=1e-6, high=1e-2)
+    transformation = optimizer.transformation(start)
+    ```
+    """
+
+    key: Key[Array, ""]
+    low: float = eqx.field(static=True, default=1e-6)
+    high: float = eqx.field(static=True, default=1e-2)
+
+    def __check_init__(self) -> None:
+        if not 0 < self.low <= self.high:
+            raise ValueError(
+                f"The range of initial learning rates must be 0 < low <= high, but low is "
+                f"{self.low} and high is {self.high}."
+            )
+
+
+InitialLearningRate = float | Float[Array, ""] | RandomLearningRate
+
+
+def initial_log_learning_rates(
+    initial: InitialLearningRate, sizes: Sequence[int]
+) -> list[Float[Array, " scalars"]]:
+    """Return the initial log learning rates, for each tensor a float32 vector of its size.
+
+    **Example**
+
+    ```python
+    weights, bias = initial_log_learning_rates(1e-3, sizes=[20, 2])
+    ```
+    """
+    if not isinstance(initial, RandomLearningRate):
+        log_rate = jnp.log(jnp.asarray(initial, jnp.float32))
+        return [jnp.full((size,), log_rate) for size in sizes]
+    low, high = 0.5 * math.log(initial.low), 0.5 * math.log(initial.high)
+    rates = []
+    for index, size in enumerate(sizes):
+        scalar_key, tensor_key = jax.random.split(jax.random.fold_in(initial.key, index))
+        per_scalar = jax.random.uniform(scalar_key, (size,), jnp.float32, low, high)
+        per_tensor = jax.random.uniform(tensor_key, (1,), jnp.float32, low, high)
+        rates.append(per_scalar + per_tensor)
+    return rates
