@@ -1,0 +1,24 @@
+"""What every test gets: reproducible keys, and JAX at its strictest."""
+
+from collections.abc import Callable
+
+import jax
+import pytest
+from jaxtyping import Array, Key
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def getkey(request: pytest.FixtureRequest) -> Callable[[], Key[Array, ""]]:
+    """A function that gives a new key at each call, the same ones in every run of the test."""
+    seed = sum(request.node.name.encode())
+    count = 0
+
+    def next_key() -> Key[Array, ""]:
+        nonlocal count
+        count += 1
+        return jax.random.fold_in(jax.random.key(seed), count)
+
+    return next_key
