@@ -1,0 +1,9 @@
+"""The learned optimizers, each in one file, and what they have in common."""
+
+from lopt.architectures.base import LearnedOptimizer as LearnedOptimizer
+from lopt.architectures.base import ParamsOffset as ParamsOffset
+from lopt.architectures.base import eval_params as eval_params
+from lopt.architectures.hierarchical_rnn import HierarchicalRNN as HierarchicalRNN
+from lopt.architectures.learning_rates import DEFAULT_LEARNING_RATE as DEFAULT_LEARNING_RATE
+from lopt.architectures.learning_rates import InitialLearningRate as InitialLearningRate
+from lopt.architectures.learning_rates import RandomLearningRate as RandomLearningRate

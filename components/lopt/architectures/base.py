@@ -3,7 +3,7 @@
 import dataclasses
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import equinox as eqx
 import jax
@@ -30,6 +30,8 @@ class LearnedOptimizer(eqx.Module):
     ```
     """
 
+    version: ClassVar[int] = 1
+    """What the meta-params mean; raised when an old release's would mean something else."""
     provenance: Provenance | None = eqx.field(static=True, default=None, kw_only=True)
 
     @abstractmethod
@@ -57,8 +59,12 @@ class LearnedOptimizer(eqx.Module):
 
     def with_provenance(self, provenance: Provenance | None) -> Self:
         """Return the same optimizer with another record of where it came from."""
-        leaves, structure = jax.tree.flatten(dataclasses.replace(self, provenance=provenance))
-        return jax.tree.unflatten(structure, leaves)
+        # `dataclasses.replace` would call `__init__`, which draws new meta-params.
+        changed = object.__new__(type(self))
+        for field in dataclasses.fields(self):
+            object.__setattr__(changed, field.name, getattr(self, field.name))
+        object.__setattr__(changed, "provenance", provenance)
+        return changed
 
 
 class ParamsOffset(NamedTuple):

@@ -1,0 +1,160 @@
+"""How the scalars of all tensors of a problem lie in memory while an optimizer works on them.
+
+A small problem is one block that holds the scalars of all its tensors one after the other,
+so that many tensors cost no more operations than one. A large problem is cut into blocks of
+one width, each belonging to one tensor (the last block of a tensor is padded), which are
+processed one at a time on a CPU so that what is computed on the way stays in its cache.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, PyTree
+
+BLOCK_WIDTH = 2048
+_ACCELERATOR_BLOCKS_AT_ONCE = 512
+
+
+@dataclasses.dataclass(frozen=True)
+class Blocks:
+    """A division of tensors of the given sizes (scalars each, none of them 0) into blocks.
+
+    **Example**
+
+    ```python
+    blocks = Blocks((20, 2))
+    packed = blocks.pack([jnp.ones(20), jnp.zeros(2)])  # [1, 22]
+    ```
+    """
+
+    sizes: tuple[int, ...]
+
+    @functools.cached_property
+    def together(self) -> bool:
+        """Whether one block holds all scalars."""
+        return sum(self.sizes) <= 2 * BLOCK_WIDTH
+
+    @functools.cached_property
+    def width(self) -> int:
+        """Scalars of a block."""
+        return sum(self.sizes) if self.together else BLOCK_WIDTH
+
+    @functools.cached_property
+    def blocks_of_tensor(self) -> tuple[int, ...]:
+        """How many blocks each tensor fills, where blocks belong to one tensor each."""
+        return tuple(-(-size // BLOCK_WIDTH) for size in self.sizes)
+
+    @functools.cached_property
+    def count(self) -> int:
+        """How many blocks there are."""
+        return 1 if self.together else sum(self.blocks_of_tensor)
+
+    def pack(self, tensors: Sequence[Float[Array, " _"]]) -> Float[Array, "blocks width"]:
+        """Lay the tensors' scalars out in blocks, padded by zeros."""
+        if self.together:
+            return jnp.concatenate(tensors)[None]
+        padded = [
+            jnp.pad(tensor, (0, blocks * self.width - size))
+            for tensor, size, blocks in zip(
+                tensors, self.sizes, self.blocks_of_tensor, strict=True
+            )
+        ]
+        return jnp.concatenate(padded).reshape(self.count, self.width)
+
+    def unpack(self, packed: Float[Array, "blocks width"]) -> list[Float[Array, " _"]]:
+        """Undo `pack`."""
+        flat, start, tensors = packed.reshape(-1), 0, []
+        spans = (
+            self.sizes if self.together else tuple(b * self.width for b in self.blocks_of_tensor)
+        )
+        for size, span in zip(self.sizes, spans, strict=True):
+            tensors.append(flat[start : start + size])
+            start += span
+        return tensors
+
+    def spread(self, per_tensor: Float[Array, "rows tensors"]) -> Float[Array, "blocks rows _"]:
+        """Give every block the columns of its tensors: one for the block or one a scalar."""
+        if not self.together:
+            return per_tensor.T[self._tensor_of_block][:, :, None]
+        if len(self.sizes) == 1:
+            return per_tensor[None]
+        # A product with a constant, where a gather would be slow to differentiate.
+        return (per_tensor @ jnp.asarray(self._membership))[None]
+
+    def sum_rows(
+        self, rows: Float[Array, "rows width"], valid: Bool[Array, " width"]
+    ) -> Float[Array, "rows _"]:
+        """Sum the rows of one block: over its valid scalars, or over each tensor's."""
+        if not self.together:
+            return rows @ valid.astype(jnp.float32)[:, None]
+        if len(self.sizes) == 1:
+            return rows.sum(1, keepdims=True)
+        return rows @ jnp.asarray(self._membership.T)
+
+    def mean(self, block_sums: Float[Array, "blocks rows _"]) -> Float[Array, "rows tensors"]:
+        """Turn what `sum_rows` gave for every block into means over each tensor's scalars."""
+        if self.together:
+            sums = block_sums[0]
+        else:
+            sums = jax.ops.segment_sum(
+                block_sums[:, :, 0],
+                self._tensor_of_block,
+                len(self.sizes),
+                indices_are_sorted=True,
+            ).T
+        return sums / jnp.asarray(self.sizes, jnp.float32)[None]
+
+    def valid(self) -> Bool[Array, "blocks width"]:
+        """Tell the tensors' scalars from padding."""
+        if self.together:
+            return jnp.ones((1, self.width), bool)
+        position = np.concatenate([np.arange(blocks) for blocks in self.blocks_of_tensor])
+        left = np.asarray(self.sizes)[self._tensor_of_block] - position * self.width
+        return jnp.arange(self.width)[None] < jnp.asarray(left, jnp.int32)[:, None]
+
+    def map(self, function: Callable[..., PyTree], blocks: PyTree) -> PyTree:
+        """Apply `function` to every block, few at a time on a CPU, many on an accelerator."""
+        if self.count == 1:
+            one = function(jax.tree.map(lambda leaf: leaf[0], blocks))
+            return jax.tree.map(lambda leaf: leaf[None], one)
+        if jax.default_backend() == "cpu":
+            return jax.lax.map(function, blocks)
+        return jax.lax.map(function, blocks, batch_size=_ACCELERATOR_BLOCKS_AT_ONCE)
+
+    @functools.cached_property
+    def _tensor_of_block(self) -> np.ndarray:
+        return np.repeat(np.arange(len(self.sizes)), self.blocks_of_tensor)
+
+    @functools.cached_property
+    def _membership(self) -> np.ndarray:
+        tensor_of_scalar = np.repeat(np.arange(len(self.sizes)), self.sizes)
+        tensors = np.arange(len(self.sizes))
+        return (tensors[:, None] == tensor_of_scalar[None]).astype(np.float32)
+
+
+def blocks_of(params: PyTree) -> Blocks:
+    """Return the blocks for the params' tensors; those without elements are left out.
+
+    Raises `TypeError` for a leaf that is not of a floating-point type.
+
+    **Example**
+
+    ```python
+    blocks_of({"weights": jnp.ones((4, 5)), "bias": jnp.ones(5)}).sizes  # (5, 20)
+    ```
+    """
+    sizes = []
+    for path, leaf in jax.tree.leaves_with_path(params):
+        dtype = jnp.result_type(leaf)
+        if not jnp.issubdtype(dtype, jnp.floating):
+            raise TypeError(
+                f"The params' leaf {jax.tree_util.keystr(path)} is of type {dtype}, but only "
+                "floating-point params can be trained. Mask it with optax.masked."
+            )
+        if np.size(leaf):
+            sizes.append(int(np.size(leaf)))
+    return Blocks(tuple(sizes))

@@ -1,0 +1,123 @@
+"""What the parameter RNN is shown of the gradient: PAPER.md section 2, equations (1) to (4).
+
+All arrays are features first: `[scales, n]` for `n` scalars of a block. Epsilons are those
+of the released code (PAPER.md section 3.6).
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+LARGEST_GRADIENT = 1e15
+"""Beyond it squares overflow float32; larger gradients are cut to it."""
+
+
+def clean(gradient: Float[Array, " *shape"]) -> Float[Array, " *shape"]:
+    """Return the gradient in float32 with entries that are NaN or infinite set to zero.
+
+    The released code lets them through; one of them would spoil the state for ever.
+
+    **Example**
+
+    ```python
+    clean(jnp.array([1.0, jnp.nan]))  # [1, 0]
+    ```
+    """
+    gradient = gradient.astype(jnp.float32)
+    bounded = jnp.clip(gradient, -LARGEST_GRADIENT, LARGEST_GRADIENT)
+    return jnp.where(jnp.isfinite(gradient), bounded, 0.0)
+
+
+def timescales(decay: Float[Array, " n"], scales: int) -> Float[Array, "scales n"]:
+    """Return decay^(2^-s) for every scale s: each averages over about twice the last one's time.
+
+    The paper's eq. (1); repeated square roots as in the released code.
+
+    **Example**
+
+    ```python
+    timescales(jnp.full((5,), 0.9), scales=4)[:, 0]  # 0.900, 0.949, 0.974, 0.987
+    ```
+    """
+    # The square root of 0 has no finite derivative.
+    rows = [jnp.maximum(decay, 1e-12)]
+    for _ in range(scales - 1):
+        rows.append(jnp.sqrt(rows[-1]))
+    return jnp.stack(rows)
+
+
+def average(
+    old: Float[Array, "scales n"],
+    new: Float[Array, "#scales n"],
+    decay: Float[Array, "#scales n"],
+    first: Bool[Array, ""],
+) -> Float[Array, "scales n"]:
+    """Move an exponential average on by one step; the first step sets it to what is new.
+
+    In the released code the decay that begins at 0 has that effect; a switch on the step
+    instead keeps the meta-gradient finite (PAPER.md section 3.7).
+
+    **Example**
+
+    ```python
+    average(jnp.zeros((4, 5)), jnp.ones((1, 5)), jnp.full((4, 5), 0.9), jnp.array(True))
+    ```
+    """
+    return jnp.where(first, jnp.broadcast_to(new, old.shape), decay * old + (1 - decay) * new)
+
+
+def scaled_momenta(
+    momenta: Float[Array, "scales n"], mean_squares: Float[Array, "scales n"], squash: bool
+) -> Float[Array, "scales n"]:
+    """Return the averages in units of their own root mean square: the paper's eq. (3).
+
+    With `squash` an arsinh follows, which the released code has and the paper has not.
+
+    **Example**
+
+    ```python
+    scaled_momenta(jnp.ones((4, 5)), jnp.ones((4, 5)), squash=True)  # arsinh(1) = 0.881
+    ```
+    """
+    scaled = momenta * jax.lax.rsqrt(mean_squares + 1e-16)
+    return jnp.arcsinh(scaled) if squash else scaled
+
+
+def relative_magnitudes(mean_squares: Float[Array, "scales n"]) -> Float[Array, "scales n"]:
+    """Return the log mean squares relative to their mean over the scales: the paper's eq. (4).
+
+    **Example**
+
+    ```python
+    relative_magnitudes(jnp.ones((4, 5)))  # zeros
+    ```
+    """
+    logarithms = jnp.log(mean_squares + 1e-16)
+    return logarithms - logarithms.mean(0, keepdims=True)
+
+
+def clip_straight_through(x: Float[Array, " n"], low: float, high: float) -> Float[Array, " n"]:
+    """Clip, with the derivative of the identity, so that what is clipped can find back.
+
+    **Example**
+
+    ```python
+    jax.grad(lambda x: clip_straight_through(x, -33.0, 33.0))(40.0)  # 1.0
+    ```
+    """
+    return x + jax.lax.stop_gradient(jnp.clip(x, low, high) - x)
+
+
+def extreme_indicator(log_learning_rate: Float[Array, " n"]) -> Float[Array, " n"]:
+    """Return how far log learning rates lie outside [log 1e-6, log 1], signed (off by default).
+
+    **Example**
+
+    ```python
+    extreme_indicator(jnp.array([2.0, -1.0]))  # [2, 0]
+    ```
+    """
+    too_large = jax.nn.relu(log_learning_rate)
+    return too_large - jax.nn.relu(math.log(1e-6) - log_learning_rate)
