@@ -1,0 +1,62 @@
+"""What an estimator of the meta-gradient is."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import equinox as eqx
+from jaxtyping import Array, Float, Key, PyTree
+
+from lopt.architectures import LearnedOptimizer
+from lopt.ensembles import Group
+
+Metrics = Mapping[str, Float[Array, ""]]
+
+
+class Estimate(NamedTuple):
+    """What an estimator returns: the meta-loss, its gradient, and how it goes on."""
+
+    meta_loss: Float[Array, ""]
+    # Of the optimizer's structure; `None` where the optimizer has no inexact array.
+    gradient: PyTree[Array]
+    state: PyTree[Array]
+    # Counts over the problems, so that they add up over groups and devices.
+    metrics: Metrics
+
+
+class MetaGradient(eqx.Module):
+    """A way to estimate the gradient of the meta-loss with respect to the meta-params.
+
+    All fields are static, so that an estimator can be part of a compiled program's key. It
+    owns what happens between a group of an ensemble and a gradient: which entries are in
+    work, how long each trajectory is, when it begins anew. Devices are not its business.
+
+    **Example**
+
+    ```python
+    estimator = TruncatedBackprop(unroll_steps=20)
+    state = estimator.init(optimizer, group, jax.random.key(0))
+    estimate = estimator.estimate(optimizer, group, state)
+    ```
+    """
+
+    @abstractmethod
+    def init(
+        self, optimizer: LearnedOptimizer, group: Group, key: Key[Array, ""]
+    ) -> PyTree[Any]:
+        """Begin the trajectories; the state has the structure that `estimate` returns."""
+
+    @abstractmethod
+    def estimate(
+        self, optimizer: LearnedOptimizer, group: Group, state: PyTree[Any]
+    ) -> Estimate:
+        """Move all trajectories on and estimate; can be traced.
+
+        A problem whose loss or gradient is not finite takes no part in the estimate, is
+        counted in the metrics and begins anew.
+        """
+
+    @classmethod
+    @abstractmethod
+    def examples(cls) -> Sequence["MetaGradient"]:
+        """Return instances on which the contract tests run."""
