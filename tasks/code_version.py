@@ -1,0 +1,37 @@
+"""Which code is running: the git commit and the lock file, for provenance and tags."""
+
+import hashlib
+import subprocess
+
+from tasks.settings import REPOSITORY
+
+
+def git_commit() -> str | None:
+    """Return the commit that is checked out, `None` outside a git checkout."""
+    return _git("rev-parse", "HEAD")
+
+
+def git_dirty() -> bool | None:
+    """Return whether tracked files differ from that commit, `None` outside a git checkout."""
+    changes = _git("status", "--porcelain", "--untracked-files=no")
+    return None if changes is None else changes != ""
+
+
+def lock_digest() -> str | None:
+    """Return the SHA-256 of requirements.lock, `None` where there is no such file."""
+    lock = REPOSITORY / "requirements.lock"
+    return hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else None
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(REPOSITORY), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

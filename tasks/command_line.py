@@ -1,0 +1,85 @@
+"""A flow as a command: `python -m flows.NAME --conf FILE --set key=value`."""
+
+import argparse
+import inspect
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tasks.conf_errors import ConfError, allowed, field_schema
+from tasks.conf_files import SECTIONS, read_conf
+from tasks.confs import Conf
+
+REFUSED = 2
+"""Exit status for a conf that is not valid, as for an option that there is not."""
+
+
+def main(flow: Callable[..., Any], arguments: Sequence[str] | None = None) -> None:
+    """Run a flow with the conf that the command line asks for, checked as a whole before."""
+    sections, names = _parameters(flow)
+    options = _parser(flow, sections, names).parse_args(arguments)
+    try:
+        conf = read_conf(options.conf, options.set, sections)
+    except ConfError as error:
+        sys.exit(_refuse(error))
+    # Without this a SIGTERM would end the process with nothing told to MLflow or Prefect.
+    signal.signal(signal.SIGTERM, _exit)
+    values = {name: getattr(conf, name) for name in sections}
+    flow(**values, **{name: getattr(options, name) for name in names})
+
+
+def _parameters(flow: Callable[..., Any]) -> tuple[list[str], list[str]]:
+    """Return the sections that a flow takes, and its plain parameters."""
+    parameters = inspect.signature(flow).parameters
+    plain = [name for name, one in parameters.items() if one.annotation is str]
+    return [name for name in parameters if name in SECTIONS], plain
+
+
+def _parser(flow: Callable[..., Any], sections: list[str], names: list[str]) -> Any:
+    module = sys.modules[inspect.unwrap(flow).__module__]
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module.__spec__.name if module.__spec__ else module.__name__}",
+        description=inspect.getdoc(flow),
+        epilog="keys:\n" + "\n".join(_key_help(sections)),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--conf", type=Path, metavar="FILE", help="YAML file, see conf/")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="put another value in, after the file; may be given several times",
+    )
+    for name in names:
+        default = inspect.signature(flow).parameters[name].default
+        parser.add_argument(f"--{name}", default=default, help=f"(default: {default})")
+    return parser
+
+
+def _key_help(sections: Sequence[str]) -> list[str]:
+    lines = []
+    for section in sections:
+        model: Any = Conf.model_fields[section].annotation
+        for name, field in model.model_fields.items():
+            limits = allowed(field_schema(model, name))
+            lines.append(f"  {section}.{name} = {_shown(field.default)}  ({limits})")
+            lines.append(f"      {field.description}")
+    return lines
+
+
+def _shown(default: object) -> str:
+    return f"[{', '.join(map(str, default))}]" if isinstance(default, tuple) else str(default)
+
+
+def _refuse(error: ConfError) -> int:
+    sys.stderr.writelines(line + "\n" for line in error.lines)
+    return REFUSED
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    del frame
+    raise SystemExit(128 + number)

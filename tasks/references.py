@@ -1,0 +1,71 @@
+"""What tasks hand to each other: where something lies and what it is, never the thing itself."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Reference(BaseModel):
+    """A small immutable value that Prefect can hash, store and show."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSetReference(Reference):
+    """A prepared data set."""
+
+    name: str
+    version: str
+    digest: str
+    directory: str
+    counts: dict[str, int]
+
+
+class EnsembleReference(Reference):
+    """A drawn ensemble."""
+
+    path: str
+    digest: str
+    entries: int
+    programs: int
+
+
+class RunReference(Reference):
+    """A meta-training run folder."""
+
+    directory: str
+    conf_digest: str
+    seed: int
+    mlflow_run_id: str
+
+
+class CheckpointReference(Reference):
+    """The newest checkpoint of a run folder."""
+
+    directory: str
+    meta_step: int
+    digest: str
+
+
+class ReleaseReference(Reference):
+    """A release, and the MLflow run and logged model that it belongs to where there are such."""
+
+    directory: str
+    digest: str
+    mlflow_run_id: str | None = None
+    model_uri: str | None = None
+
+
+class ReportReference(Reference):
+    """An evaluation report of one release."""
+
+    directory: str
+    release_digest: str
+    mlflow_run_id: str
+
+
+class ModelVersionReference(Reference):
+    """A version in the model registry."""
+
+    name: str
+    version: int
+    alias: str
+    uri: str

@@ -1,0 +1,81 @@
+"""Where a run writes, and the settings of Prefect, MLflow and JAX that follow from it."""
+
+import os
+from pathlib import Path
+
+HOME_VARIABLE = "LOPT_HOME"
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def home() -> Path:
+    """Return the one folder under which everything is written: `LOPT_HOME`, else `./.lopt`."""
+    return Path(os.environ.get(HOME_VARIABLE) or ".lopt").absolute()
+
+
+def datasets_root() -> Path:
+    """Return the folder of the prepared data sets."""
+    return home() / "datasets"
+
+
+def ensembles_root() -> Path:
+    """Return the folder of the drawn ensembles."""
+    return home() / "ensembles"
+
+
+def runs_root() -> Path:
+    """Return the folder of the meta-training runs."""
+    return home() / "runs"
+
+
+def reports_root() -> Path:
+    """Return the folder of the evaluation reports."""
+    return home() / "reports"
+
+
+def tracking_uri() -> str:
+    """Return where MLflow records: `MLFLOW_TRACKING_URI`, else SQLite under the home."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
+
+
+def artifact_location() -> str | None:
+    """Return where MLflow's files go, `None` where a server decides it itself."""
+    return (home() / "mlartifacts").as_uri() if tracking_uri().startswith("sqlite:") else None
+
+
+def set_environment() -> None:
+    """Give Prefect, MLflow and JAX their settings, leaving alone what the user has set.
+
+    Prefect reads its settings when it is first imported, so this must come before.
+    """
+    for name, value in _defaults().items():
+        os.environ.setdefault(name, value)
+    # Prefect creates this folder but not its parents, and then fails without saying why.
+    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+
+
+def _defaults() -> dict[str, str]:
+    prefect = {
+        "PREFECT_HOME": str(home() / "prefect"),
+        # 20 s by default, which a cold start on a busy machine does not keep.
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        # This user interface calls nobody outside; the newer one does, at every page.
+        "PREFECT_SERVER_UI_V2_ENABLED": "false",
+        # The terminal belongs to our own progress; the API still gets every line.
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
+        "DO_NOT_TRACK": "1",
+    }
+    mlflow = {
+        "MLFLOW_TRACKING_URI": tracking_uri(),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+    }
+    jax = {
+        "JAX_COMPILATION_CACHE_DIR": str(home() / "jax"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1",
+    }
+    return prefect | mlflow | jax

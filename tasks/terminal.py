@@ -1,0 +1,139 @@
+"""What a person sees of a run: one line a stage, with the time left while it works.
+
+A bar where there is a terminal, plain lines a few seconds apart where the output goes to a
+file. Tasks call `reach` without knowing which, or whether anybody looks.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final, Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Stage(Protocol):
+    """Where progress is shown."""
+
+    def reach(self, step: int, note: str) -> None:
+        """Show that `step` steps are done; `note` says in a few words how it goes."""
+
+
+class SilentStage:
+    """Nobody looks."""
+
+    def reach(self, step: int, note: str) -> None:
+        """Do nothing."""
+
+
+class BarStage:
+    """A bar on a terminal."""
+
+    def __init__(self, progress: Progress, title: str, total: int, completed: int) -> None:
+        self._progress = progress
+        self._row = progress.add_task(title, total=total, completed=completed, note="")
+
+    def reach(self, step: int, note: str) -> None:
+        """Move the bar."""
+        self._progress.update(self._row, completed=step, note=note)
+
+
+class LineStage:
+    """Lines in a log: at most one in ten seconds, and the last step always."""
+
+    def __init__(self, console: Console, title: str, total: int, completed: int) -> None:
+        self._console, self._title, self._total = console, title, total
+        self._first = completed
+        self._begun = self._printed = time.monotonic()
+
+    def reach(self, step: int, note: str) -> None:
+        """Print a line if the last one is old enough."""
+        now = time.monotonic()
+        if step < self._total and now - self._printed < SECONDS_BETWEEN_LINES:
+            return
+        self._printed = now
+        self._print(step, now - self._begun, note)
+
+    def _print(self, step: int, seconds: float, note: str) -> None:
+        left = seconds / max(step - self._first, 1) * (self._total - step)
+        parts = (f"{self._title} {step}/{self._total}", f"{clock(left)} left", note)
+        self._console.print("  " + "  ".join(part for part in parts if part), highlight=False)
+
+
+NOBODY: Final = SilentStage()
+_stage: ContextVar[Stage] = ContextVar("stage", default=NOBODY)
+
+
+def console() -> Console:
+    """Return the console of standard output as it is now; a log gets long lines unbroken."""
+    found = Console()
+    return found if found.is_terminal else Console(width=120)
+
+
+def say(text: str) -> None:
+    """Print one line."""
+    console().print(text, highlight=False, soft_wrap=True)
+
+
+def reach(step: int, note: str = "") -> None:
+    """Show how far the stage is that is being shown."""
+    _stage.get().reach(step, note)
+
+
+@contextmanager
+def stage(title: str, total: int, completed: int = 0) -> Iterator[None]:
+    """Show the progress of what is done inside, from `completed` of `total` steps on."""
+    screen = console()
+    if screen.is_terminal:
+        with _bar(screen) as progress, _showing(BarStage(progress, title, total, completed)):
+            yield
+    else:
+        with _showing(LineStage(screen, title, total, completed)):
+            yield
+
+
+def clock(seconds: float) -> str:
+    """Write a duration as minutes and seconds, or with hours where there are any.
+
+    **Example**
+
+    ```python
+    clock(75.0)  # '1:15'
+    ```
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+@contextmanager
+def _showing(shown: Stage) -> Iterator[None]:
+    token = _stage.set(shown)
+    try:
+        yield
+    finally:
+        _stage.reset(token)
+
+
+def _bar(screen: Console) -> Progress:
+    return Progress(
+        TextColumn("  {task.description}"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=screen,
+    )

@@ -1,0 +1,171 @@
+"""What MLflow is told, always by run id and never by an active run.
+
+An active run does not follow a task into another thread, where `mlflow.log_metric` would
+open a new run without a word; a client that is given the id cannot err.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect.runtime import flow_run
+
+from tasks import code_version, settings
+from tasks.confs import StageConf
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "lopt"
+PARENT_TAG = "mlflow.parentRunId"
+LARGEST_BATCH = 1000
+
+
+def client() -> "MlflowClient":
+    """Return a client of the tracking store and the registry."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=settings.tracking_uri())
+
+
+@contextmanager
+def tracked(
+    name: str,
+    confs: Mapping[str, StageConf],
+    parent: str | None = None,
+    resumed: str | None = None,
+) -> Iterator[str]:
+    """Open an MLflow run, or one again, give its id, and end it as what is done inside ends.
+
+    An exception ends it as FAILED, and what is none (Ctrl-C, a cancellation) as KILLED.
+    """
+    mlflow_run_id = _reopen(resumed, parent) if resumed else _create(name, confs, parent)
+    try:
+        yield mlflow_run_id
+    except Exception:
+        client().set_terminated(mlflow_run_id, "FAILED")
+        raise
+    except BaseException:
+        client().set_terminated(mlflow_run_id, "KILLED")
+        raise
+    client().set_terminated(mlflow_run_id, "FINISHED")
+
+
+def log_metrics(mlflow_run_id: str, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+    """Log the metrics of several steps, in as few batches as MLflow lets us.
+
+    A batch holds whole steps, so the last step of any metric is the last of all.
+    """
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    batch: list[Metric] = []
+    for step, metrics in rows:
+        if len(batch) + len(metrics) > LARGEST_BATCH:
+            client().log_batch(mlflow_run_id, metrics=batch)
+            batch = []
+        batch += [Metric(name, value, now, step) for name, value in metrics.items()]
+    client().log_batch(mlflow_run_id, metrics=batch)
+
+
+def last_step(mlflow_run_id: str, metric: str) -> int:
+    """Return the last step at which a metric was logged, -1 for never."""
+    points = client().get_metric_history(mlflow_run_id, metric)
+    return max((point.step for point in points), default=-1)
+
+
+def log_params(mlflow_run_id: str, confs: Mapping[str, StageConf]) -> None:
+    """Log every value of the confs as `section.key`."""
+    from mlflow.entities import Param
+
+    params = [Param(key, value) for key, value in flattened(confs).items()]
+    for first in range(0, len(params), 100):
+        client().log_batch(mlflow_run_id, params=params[first : first + 100])
+
+
+def flattened(confs: Mapping[str, StageConf]) -> dict[str, str]:
+    """Return the values of confs by `section.key`, as text.
+
+    **Example**
+
+    ```python
+    flattened({"ensemble": EnsembleConf(seed=3)})["ensemble.seed"]  # '3'
+    ```
+    """
+    return {
+        f"{section}.{key}": str(value)
+        for section, conf in confs.items()
+        for key, value in conf.model_dump(mode="json").items()
+    }
+
+
+def set_tags(mlflow_run_id: str, tags: Mapping[str, object]) -> None:
+    """Set tags, but for those that are `None`."""
+    from mlflow.entities import RunTag
+
+    known = [RunTag(key, str(value)) for key, value in tags.items() if value is not None]
+    client().log_batch(mlflow_run_id, tags=known)
+
+
+def log_files(mlflow_run_id: str, paths: Sequence[Path], folder: str | None = None) -> None:
+    """Copy files to the run's artifacts."""
+    for path in paths:
+        client().log_artifact(mlflow_run_id, str(path), folder)
+
+
+def run_url(mlflow_run_id: str) -> str:
+    """Return where a run is shown, from the root of MLflow's user interface on."""
+    experiment_id = client().get_run(mlflow_run_id).info.experiment_id
+    return f"/#/experiments/{experiment_id}/runs/{mlflow_run_id}"
+
+
+def _create(name: str, confs: Mapping[str, StageConf], parent: str | None) -> str:
+    tags = {
+        "mlflow.source.name": name,
+        "git_commit": code_version.git_commit(),
+        "git_dirty": code_version.git_dirty(),
+        "lock_sha256": code_version.lock_digest(),
+        "prefect.flow_run_id": flow_run.get_id(),
+        PARENT_TAG: parent,
+    }
+    run = client().create_run(_experiment_id(), run_name=name)
+    set_tags(run.info.run_id, tags)
+    log_params(run.info.run_id, confs)
+    return str(run.info.run_id)
+
+
+def _reopen(mlflow_run_id: str, parent: str | None) -> str:
+    run = client().get_run(mlflow_run_id)
+    _bury(run.data.tags.get(PARENT_TAG))
+    client().update_run(mlflow_run_id, status="RUNNING")
+    tags = {PARENT_TAG: parent, "prefect.flow_run_id": flow_run.get_id(), "lopt.resumed": True}
+    set_tags(mlflow_run_id, tags)
+    return mlflow_run_id
+
+
+def _bury(mlflow_run_id: str | None) -> None:
+    """End the parent of a run that is being resumed: it died without saying so."""
+    if mlflow_run_id and client().get_run(mlflow_run_id).info.status == "RUNNING":
+        client().set_terminated(mlflow_run_id, "KILLED")
+
+
+def exists(mlflow_run_id: str | None) -> bool:
+    """Return whether the tracking store knows the run."""
+    from mlflow.exceptions import MlflowException
+
+    if mlflow_run_id is None:
+        return False
+    try:
+        client().get_run(mlflow_run_id)
+    except MlflowException:
+        return False
+    return True
+
+
+def _experiment_id() -> str:
+    known = client().get_experiment_by_name(EXPERIMENT)
+    if known is not None:
+        return str(known.experiment_id)
+    return str(client().create_experiment(EXPERIMENT, settings.artifact_location()))
