@@ -1,0 +1,66 @@
+"""Layers of a small classifier: how they begin and what they lose. PAPER.md section 5.2."""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from lopt.problems.base import Batch, Params
+
+INIT_SCALE = 1.2
+L2_PENALTY = 1e-3
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "relu": jax.nn.relu,
+    "sigmoid": jax.nn.sigmoid,
+    "tanh": jnp.tanh,
+}
+
+
+def init_layers(key: Key[Array, ""], widths: Sequence[int]) -> Params:
+    """Draw a (weights, bias) for each pair of neighbouring widths.
+
+    Gaussian with standard deviation `1.2 / sqrt(shape[0])`, biases too, as in the paper's code.
+
+    **Example**
+
+    ```python
+    layers = init_layers(jax.random.key(0), widths=(8, 5, 2))
+    ```
+    """
+
+    def tensor(tensor_key: Key[Array, ""], shape: tuple[int, ...]) -> Array:
+        std = INIT_SCALE / math.sqrt(shape[0])
+        return std * jax.random.normal(tensor_key, shape, jnp.float32)
+
+    keys = jax.random.split(key, (len(widths) - 1, 2))
+    return tuple(
+        (tensor(keys[index, 0], shape), tensor(keys[index, 1], shape[1:]))
+        for index, shape in enumerate(itertools.pairwise(widths))
+    )
+
+
+def classification_loss(
+    layers: Params, batch: Batch, activation: Callable[[Array], Array]
+) -> Float[Array, ""]:
+    """Return the mean cross-entropy of the softmax plus 1e-3 times the mean squared norm.
+
+    The mean of the norms is over tensors. The paper's code looks at the first of two logits
+    only and can have no more than two classes (PAPER.md section 9, items 15 and 19).
+
+    **Example**
+
+    ```python
+    loss = classification_loss(layers, (inputs, labels), jax.nn.relu)
+    ```
+    """
+    units, labels = batch
+    for weights, bias in layers[:-1]:
+        units = activation(units @ weights + bias[None, :])
+    weights, bias = layers[-1]
+    log_probabilities = jax.nn.log_softmax(units @ weights + bias[None, :])
+    chosen = jnp.take_along_axis(log_probabilities, labels[:, None], axis=1)
+    norms = jnp.stack([jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(layers)])
+    return L2_PENALTY * jnp.mean(norms) - jnp.mean(chosen)
