@@ -1,0 +1,46 @@
+"""The result of one optimizer on one target, as plain arrays."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int32
+
+from lopt.evaluation.target import Better
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Cell:
+    """All trajectories of one optimizer on one target: every learning rate, every seed.
+
+    Seed `s` means the same problem, initial params and minibatches in every cell of a target.
+    A trajectory has diverged if a recorded loss was not finite. From there on its loss is
+    infinite, whatever it was later. No value is ever NaN.
+
+    **Example**
+
+    ```python
+    final_losses = cell.losses[:, :, -1]  # learning rates x seeds
+    ```
+    """
+
+    target: str
+    optimizer: str
+    learning_rates: tuple[float, ...]
+    steps: Int32[np.ndarray, " records"]
+    """The inner steps after which the loss was recorded, from 0 to the target's last."""
+    losses: Float32[np.ndarray, "rates seeds records"]
+    diverged: Bool[np.ndarray, "rates seeds"]
+    metrics: Mapping[str, Float32[np.ndarray, "rates seeds"]]
+    """What the target measures at the end; the worst infinity where that was NaN."""
+    better: Mapping[str, Better]
+
+    @property
+    def tuned(self) -> bool:
+        """Whether the optimizer had several learning rates to choose from."""
+        return len(self.learning_rates) > 1
+
+    @property
+    def seeds(self) -> int:
+        """The number of seeds."""
+        return self.losses.shape[1]
