@@ -10,8 +10,11 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from lopt.named_leaves import describe
 from lopt.release_config import GET_AGAIN, ReleaseError, check_names
 
+# safetensors declares no types for this function.
+_deserialize: Any = safetensors.deserialize
 # safetensors.numpy writes bfloat16 but cannot read it (0.8.0), so bytes are read by this table.
 _DTYPES = {
     "BF16": jnp.bfloat16,
@@ -22,21 +25,6 @@ _DTYPES = {
     "U32": jnp.uint32,
     "BOOL": jnp.bool_,
 }
-
-
-def describe(arrays: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the shape and dtype of every array, as a release's config lists them.
-
-    **Example**
-
-    ```python
-    describe({"weight": jnp.zeros((2, 3))})  # {"weight": {"shape": [2, 3], "dtype": "float32"}}
-    ```
-    """
-    return {
-        name: {"shape": list(array.shape), "dtype": array.dtype.name}
-        for name, array in arrays.items()
-    }
 
 
 def encode(arrays: Mapping[str, jax.Array]) -> bytes:
@@ -73,7 +61,7 @@ def decode(data: bytes, expected: Mapping[str, Any], path: Path) -> dict[str, ja
     ```
     """
     try:
-        tensors = dict(safetensors.deserialize(data))
+        tensors = dict(_deserialize(data))
     except safetensors.SafetensorError as error:
         raise ReleaseError(f"{path} is not a safetensors file ({error}). {GET_AGAIN}") from error
     arrays = {name: _to_numpy(name, tensor, path) for name, tensor in tensors.items()}

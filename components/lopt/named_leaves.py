@@ -27,6 +27,20 @@ def named_leaves(tree: Any) -> dict[str, Any]:
     return {name: leaf for name, (_, leaf) in zip(names, paths_and_leaves, strict=True)}
 
 
+def describe(leaves: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the shape and dtype of every leaf, as JSON; a typed key has the dtype "key<fry>".
+
+    **Example**
+
+    ```python
+    describe({"weight": jnp.zeros((2, 3))})  # {"weight": {"shape": [2, 3], "dtype": "float32"}}
+    ```
+    """
+    return {
+        name: {"shape": list(leaf.shape), "dtype": leaf.dtype.name} for name, leaf in leaves.items()
+    }
+
+
 def replace_named_leaves(tree: T, replacements: Mapping[str, Any]) -> T:
     """Return `tree` with the leaves of these names replaced, the others as they are.
 

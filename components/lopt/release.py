@@ -18,8 +18,8 @@ import jax
 import lopt.architectures
 from lopt.architectures.base import LearnedOptimizer
 from lopt.catalogue import concrete_classes
-from lopt.meta_params import check_listing, decode, describe, encode
-from lopt.named_leaves import named_leaves, replace_named_leaves
+from lopt.meta_params import check_listing, decode, encode
+from lopt.named_leaves import describe, named_leaves, replace_named_leaves
 from lopt.release_config import GET_AGAIN, ReleaseConfig, ReleaseError, check_names
 
 __all__ = ["CONFIG_FILE", "META_PARAMS_FILE", "ReleaseError", "digest", "load", "save"]

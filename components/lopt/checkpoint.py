@@ -1,0 +1,208 @@
+"""Checkpoints: the whole state of a meta-training, to go on from bit for bit; private.
+
+Unlike a release, a checkpoint is read only by the code that wrote it: it holds numbers, and
+the structure they belong to comes from that code.
+"""
+
+import importlib
+import json
+import uuid
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from lopt.packed_state import CheckpointError, PackedState, pack, unpack
+
+__all__ = ["CheckpointError", "Checkpoints", "Damage"]
+
+T = TypeVar("T")
+
+
+class Damage(NamedTuple):
+    """A checkpoint that could not be read, and where it was moved."""
+
+    meta_step: int
+    reason: str
+    moved_to: Path
+
+
+class Checkpoints:
+    """The checkpoints in one directory, the newest `keep` of them.
+
+    `save` is synchronous and atomic: when it returns the checkpoint is written, and a process
+    killed before leaves the one before as the latest. Every checkpoint carries a SHA-256 of
+    its facts and of every byte of its arrays, and is verified when it is read. Arrays come
+    back with the same bits, dtypes and PRNG implementations. What is not an array (functions,
+    static fields) or has no elements comes from `like`; weak types become strong ones. One
+    process at a time may use a directory. Written by orbax, https://orbax.readthedocs.io.
+
+    Raises `CheckpointError` if `keep` is not at least one.
+
+    **Example**
+
+    ```python
+    with Checkpoints(Path("checkpoints"), keep=3) as checkpoints:
+        checkpoints.save(100, meta_state, {"conf": conf_digest})
+        meta_state, facts = checkpoints.restore(like=meta_state)
+    ```
+    """
+
+    def __init__(self, directory: Path, keep: int = 3) -> None:
+        if keep < 1:
+            raise CheckpointError(f"keep is {keep}, but at least one checkpoint has to be kept.")
+        # Orbax takes seconds to import, and declares its types only in part.
+        ocp: Any = importlib.import_module("orbax.checkpoint")
+        self._directory = Path(directory).absolute()
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep,
+            create=True,
+            cleanup_tmp_directories=True,
+            enable_async_checkpointing=False,
+        )
+        self._args = ocp.args
+        self._manager = ocp.CheckpointManager(self._directory, options=options)
+
+    def save(self, meta_step: int, meta_state: Any, facts: dict[str, Any]) -> None:
+        """Write `meta_state` and `facts` (JSON) as the checkpoint of `meta_step`.
+
+        Saving the very same thing again changes nothing. Raises `CheckpointError` if there is
+        another checkpoint of this step or a later one, if `facts` is not JSON, or if a leaf
+        is a Python number.
+        """
+        packed = pack(meta_state)
+        record = {"facts": _checked(facts), "leaves": packed.listing}
+        record["digest"] = packed.digest(facts)
+        if meta_step in self._manager.all_steps() and self.digest(meta_step) == record["digest"]:
+            return
+        self._check_is_newest(meta_step)
+        state = self._args.StandardSave(_numbered(packed))
+        composite = self._args.Composite(state=state, record=self._args.JsonSave(record))
+        self._manager.save(meta_step, args=composite, force=True)
+
+    def latest(self) -> int | None:
+        """Return the newest meta-step there is a checkpoint of, `None` without any."""
+        latest: int | None = self._manager.latest_step()
+        return latest
+
+    def digest(self, meta_step: int) -> str:
+        """Return the SHA-256 (hexadecimal) of the checkpoint of `meta_step`, as it was saved.
+
+        Raises `CheckpointError` if there is none or its record cannot be read.
+        """
+        try:
+            return str(self._read_record(meta_step)["digest"])
+        except Exception as error:
+            raise self._damaged(meta_step, error) from error
+
+    def restore(self, like: T) -> tuple[T, dict[str, Any]]:
+        """Return the newest state and its facts; `like` has the structure, shapes and dtypes.
+
+        Leaves of `like` may be `jax.ShapeDtypeStruct`s. Raises `CheckpointError` if there is
+        no checkpoint, if the newest is damaged (`set_aside_damaged` is the way out), or if it
+        does not fit `like`, naming the first difference.
+        """
+        latest = self.latest()
+        if latest is None:
+            raise CheckpointError(f"There is no checkpoint in {self._directory}; save one first.")
+        packed, facts = self._read(latest)
+        try:
+            return unpack(packed, like), facts
+        except CheckpointError as error:
+            raise CheckpointError(f"{self._directory / str(latest)}: {error}") from error
+
+    def set_aside_damaged(self) -> tuple[Damage, ...]:
+        """Move the damaged checkpoints that are newer than the newest sound one out of the way.
+
+        Afterwards `restore` goes on from the sound one. Nothing is deleted, and nothing is
+        moved if no checkpoint is sound. The caller should report what is returned.
+        """
+        damaged = []
+        for meta_step in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                self._read(meta_step)
+            except CheckpointError as error:
+                damaged.append((meta_step, str(error)))
+            else:
+                return tuple(Damage(step, why, self._move_aside(step)) for step, why in damaged)
+        return ()
+
+    def close(self) -> None:
+        """Free what orbax holds; the object cannot be used any more."""
+        self._manager.close()
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _check_is_newest(self, meta_step: int) -> None:
+        latest = self.latest()
+        if latest is not None and meta_step <= latest:
+            raise CheckpointError(
+                f"{self._directory} has a checkpoint of meta-step {latest}, so another one of "
+                f"meta-step {meta_step} is not written: go on from the latest one, or begin in "
+                "another directory."
+            )
+
+    def _read(self, meta_step: int) -> tuple[PackedState, dict[str, Any]]:
+        try:
+            return self._read_sound(meta_step)
+        except Exception as error:
+            raise self._damaged(meta_step, error) from error
+
+    def _read_sound(self, meta_step: int) -> tuple[PackedState, dict[str, Any]]:
+        record = self._read_record(meta_step)
+        stored = self._manager.restore(
+            meta_step, args=self._args.Composite(state=self._args.StandardRestore())
+        )
+        packed = _packed(record["leaves"], stored["state"])
+        if (found := packed.digest(record["facts"])) != record["digest"]:
+            raise CheckpointError(f"its SHA-256 is {found}, but was {record['digest']}")
+        return packed, record["facts"]
+
+    def _read_record(self, meta_step: int) -> dict[str, Any]:
+        if meta_step not in self._manager.all_steps():
+            raise CheckpointError(f"there are only those of {self._manager.all_steps()}")
+        composite = self._args.Composite(record=self._args.JsonRestore())
+        record: dict[str, Any] = self._manager.restore(meta_step, args=composite)["record"]
+        return record
+
+    def _damaged(self, meta_step: int, error: Exception) -> CheckpointError:
+        return CheckpointError(
+            f"The checkpoint {self._directory / str(meta_step)} cannot be used: "
+            f"{type(error).__name__}: {error}. `set_aside_damaged()` moves it away, so that the "
+            "one before is gone on from."
+        )
+
+    def _move_aside(self, meta_step: int) -> Path:
+        target = self._directory / f"damaged-{meta_step}-{uuid.uuid4().hex[:8]}"
+        moved = (self._directory / str(meta_step)).rename(target)
+        self._manager.reload()
+        return moved
+
+
+def _checked(facts: dict[str, Any]) -> dict[str, Any]:
+    try:
+        unchanged = json.loads(json.dumps(facts, allow_nan=False)) == facts
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"The facts {facts!r} are not JSON: {error}.") from error
+    if not unchanged:
+        raise CheckpointError(f"The facts {facts!r} would not come back from JSON as they are.")
+    return facts
+
+
+# By number, because leaf names may hold what a storage key may not.
+def _numbered(packed: PackedState) -> dict[str, np.ndarray]:
+    return {f"{index:05d}": array for index, array in enumerate(packed.arrays)}
+
+
+def _packed(listing: list[dict[str, Any]], stored: dict[str, np.ndarray]) -> PackedState:
+    return PackedState(listing, [stored[f"{index:05d}"] for index in range(len(listing))])
