@@ -1,0 +1,17 @@
+"""What goes wrong with data sets."""
+
+
+class DataSetError(Exception):
+    """A data set is unknown, cannot be obtained, or is not what its manifest says.
+
+    The message says which data set or file, what was found and what to do.
+
+    **Example**
+
+    ```python
+    try:
+        data_set = lopt.datasets.open_dataset(directory)
+    except lopt.datasets.DataSetError as error:
+        print(error)
+    ```
+    """
