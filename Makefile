@@ -33,13 +33,15 @@ test-all: $(READY) ## the same with the slow and the end-to-end tests
 	@$(call lint_then,$(RUN) -m pytest -m "" $(ARGS))
 
 lint: $(READY) ## ruff (lint and format), mypy --strict on lopt, import contracts
-	@$(RUN) -m ruff check
-	@$(RUN) -m ruff format --check
-	@$(RUN) -m mypy
-	@$(RUN) -c 'from importlinter.cli import lint_imports_command as run; run()' --no-logo
+	@failed=; \
+	$(RUN) -m ruff check || failed=1; \
+	$(RUN) -m ruff format --check || failed=1; \
+	$(RUN) -m mypy || failed=1; \
+	$(RUN) -c 'from importlinter.cli import lint_imports_command as run; run()' --no-logo || failed=1; \
+	test -z "$$failed"
 
 format: $(READY) ## let ruff mend what it can
-	@$(RUN) -m ruff check --fix-only
+	@$(RUN) -m ruff check --fix-only --quiet
 	@$(RUN) -m ruff format
 
 bench: $(READY) ## the benchmarks, with their competitors in the same run

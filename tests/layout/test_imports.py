@@ -1,0 +1,51 @@
+"""Imports point one way, and `import lopt` stays small."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# What no user's program should pay for by `import lopt`. Of SciPy only the large parts: JAX
+# requires it and may import a small one.
+HEAVY = {
+    "array_record",
+    "matplotlib",
+    "mlflow",
+    "orbax",
+    "pandas",
+    "prefect",
+    "pyarrow",
+    "scipy.optimize",
+    "scipy.sparse",
+    "scipy.stats",
+    "sklearn",
+    "tensorflow",
+    "tensorflow_datasets",
+    "tensorstore",
+}
+
+
+def run_python(code: str) -> str:
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+def test_the_import_contracts_hold():
+    run_python("from importlinter.cli import lint_imports; raise SystemExit(lint_imports())")
+
+
+def test_importing_lopt_imports_nothing_heavy():
+    loaded = run_python("import lopt, sys; lopt.load; print(*sys.modules)").split()
+    assert set(loaded) & HEAVY == set()
+
+
+@pytest.mark.parametrize("name", sorted(HEAVY - {"tensorflow"}))
+def test_a_heavy_module_exists_under_its_name(name: str):
+    """A misspelt name would never be found among the loaded ones."""
+    assert importlib.util.find_spec(name) is not None
