@@ -1,0 +1,136 @@
+"""Which problems an optimizer is trained on, with which arguments and weights: data, not objects.
+
+An ensemble is drawn from a conf with a seed into rows; a row is an entry, and says all that is
+needed to make its problem again, bit for bit. Rows whose problems share one compiled program
+make a group, which is what meta-training and evaluation work on.
+"""
+
+import collections
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from lopt.ensemble_entries import EnsembleError, checked_entry, drawn
+from lopt.ensemble_files import read_table, write_table
+from lopt.ensemble_rows import Group, Row, stacked
+from lopt.problems.programs import program_digest
+from lopt.problems.specs import SpecError, build
+
+__all__ = ["Ensemble", "EnsembleError", "Group", "Row", "draw_ensemble"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Ensemble:
+    """The weighted problems of a meta-training, as rows.
+
+    **Example**
+
+    ```python
+    ensemble = draw_ensemble(conf["entries"], seed=0)
+    ensemble.write(Path("ensemble.parquet"))
+    groups = Ensemble.read(Path("ensemble.parquet")).groups()
+    ```
+    """
+
+    rows: tuple[Row, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the rows as canonical JSON, one a line."""
+        lines = [_canonical(dataclasses.asdict(row)) for row in self.rows]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def write(self, path: Path) -> None:
+        """Write one Parquet file, a row for each entry; an older file is replaced whole."""
+        columns = {
+            field.name: [getattr(row, field.name) for row in self.rows]
+            for field in dataclasses.fields(Row)
+        }
+        write_table(path, columns, self.digest)
+
+    @classmethod
+    def read(cls, path: Path) -> "Ensemble":
+        """Read what `write` wrote; raises `EnsembleError` if it is anything else."""
+        columns, digest = read_table(path)
+        ensemble = cls(tuple(Row(*values) for values in zip(*columns.values(), strict=True)))
+        if ensemble.digest != digest:
+            raise EnsembleError(
+                f"{path}: its rows have the digest {ensemble.digest}, but it states {digest}. "
+                f"Draw it again."
+            )
+        return ensemble
+
+    def groups(self) -> tuple[Group, ...]:
+        """Build all problems and stack those of one family that share a program.
+
+        A family that needs several programs becomes "family", "family/2" and so on, in the
+        order of the rows.
+        """
+        rows_of = collections.defaultdict(list)
+        for row in self.rows:
+            rows_of[row.family, row.program].append(row)
+        seen = collections.Counter[str]()
+        groups = []
+        for (family, _), rows in rows_of.items():
+            seen[family] += 1
+            number = seen[family]
+            groups.append(stacked(family if number == 1 else f"{family}/{number}", rows))
+        return tuple(groups)
+
+
+def draw_ensemble(entries: Sequence[Mapping[str, Any]], seed: int) -> Ensemble:
+    """Draw the rows that a conf describes; the same entries and seed give the same rows.
+
+    An entry is `{"family": "bowls", "count": 8, "weight": 1.0, "spec": {...}}`: `count` rows
+    (1 by default), each with its own numbers where the spec holds a distribution
+    (`{"uniform": [low, high]}`, `{"log_uniform": [low, high]}`, `{"choice": [...]}`), which
+    share the entry's `weight` (1 by default) among them, so that more rows mean more variety
+    but no more attention.
+
+    Raises `EnsembleError` before anything is drawn from JAX, naming entry, key and value.
+
+    **Example**
+
+    ```python
+    spec = {"problem": "Bowl", "condition_number": {"log_uniform": [0.1, 10.0]}}
+    ensemble = draw_ensemble([{"family": "bowls", "count": 8, "spec": spec}], seed=0)
+    ```
+    """
+    if not entries:
+        raise EnsembleError("An ensemble must have at least one entry, but entries is empty.")
+    generator = np.random.default_rng(seed)
+    rows: list[Row] = []
+    for number, entry in enumerate(entries):
+        checked = checked_entry(entry, f"entries[{number}]")
+        for _ in range(checked["count"]):
+            rows.append(_row(len(rows), checked, generator, f"entries[{number}].spec"))
+    return Ensemble(tuple(rows))
+
+
+def _row(index: int, entry: Mapping[str, Any], generator: np.random.Generator, where: str) -> Row:
+    spec = drawn(entry["spec"], generator, where)
+    try:
+        problem = eqx.filter_eval_shape(
+            lambda key: build(spec, key, where=where), jax.random.key(0)
+        )
+    except SpecError as error:
+        raise EnsembleError(str(error)) from error
+    return Row(
+        index=index,
+        family=entry["family"],
+        spec=_canonical(spec),
+        program=program_digest(problem),
+        weight=entry["weight"] / entry["count"],
+        seed=int(generator.integers(2**31)),
+    )
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
