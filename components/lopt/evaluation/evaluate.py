@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Float32, Key
 from lopt.evaluation.candidate import Candidate
 from lopt.evaluation.cell import Cell
 from lopt.evaluation.target import Better, Target
-from lopt.evaluation.trajectory import trajectory
+from lopt.evaluation.trajectory import Start, begin, train
 
 Make = Callable[[Float[Array, ""]], optax.GradientTransformation]
 Measured = tuple[Float[Array, "..."], dict[str, Float[Array, "..."]]]
@@ -65,7 +65,9 @@ def evaluate_one(target: Target, candidate: Candidate, seeds: int, key: Key[Arra
     rates = jnp.asarray(candidate.learning_rates, jnp.float32)
     # With its name every target would be a program of its own.
     nameless = dataclasses.replace(target, name="")
-    measured = _all_trajectories(nameless, candidate.make, rates, seed_keys(key, seeds))
+    keys = seed_keys(key, seeds)
+    starts = _begin_all(nameless, keys)
+    measured = _train_all(nameless, candidate.make, rates, starts, keys)
     losses, metrics = jax.tree.map(np.asarray, measured)
     finite = np.logical_and.accumulate(np.isfinite(losses), axis=-1)
     better = dict(target.better())
@@ -87,7 +89,7 @@ def seed_keys(key: Key[Array, ""], seeds: int) -> Key[Array, " seeds"]:
     **Example**
 
     ```python
-    fourth = trajectory(target, optax.adam(1e-3), seed_keys(jax.random.key(0), 8)[3])
+    fourth = begin(target, seed_keys(jax.random.key(0), 8)[3])
     ```
     """
     fold_in = jax.vmap(jax.random.fold_in, (None, 0))
@@ -95,13 +97,22 @@ def seed_keys(key: Key[Array, ""], seeds: int) -> Key[Array, " seeds"]:
 
 
 @eqx.filter_jit
-def _all_trajectories(
-    target: Target, make: Make, rates: Float[Array, " rates"], keys: Key[Array, " seeds"]
-) -> Measured:
-    def one(rate: Float[Array, ""], key: Key[Array, ""]) -> Measured:
-        return trajectory(target, make(rate), key)
+def _begin_all(target: Target, keys: Key[Array, " seeds"]) -> Start:
+    return jax.vmap(lambda key: begin(target, key))(keys)
 
-    return jax.vmap(jax.vmap(one, (None, 0)), (0, None))(rates, keys)
+
+@eqx.filter_jit
+def _train_all(
+    target: Target,
+    make: Make,
+    rates: Float[Array, " rates"],
+    starts: Start,
+    keys: Key[Array, " seeds"],
+) -> Measured:
+    def one(rate: Float[Array, ""], start: Start, key: Key[Array, ""]) -> Measured:
+        return train(target, start, make(rate), key)
+
+    return jax.vmap(jax.vmap(one, (None, 0, 0)), (0, None, None))(rates, starts, keys)
 
 
 def _without_nan(

@@ -6,7 +6,8 @@ So that a network is its own params, for `jax.grad` and for any optax transforma
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
 
 
 class MLP(eqx.Module):
@@ -34,7 +35,7 @@ class MLP(eqx.Module):
 
 
 class ConvNet(eqx.Module):
-    """Convolutions of 3 x 3 pixels, each followed by a 2 x 2 average, and a linear read-out.
+    """Convolutions of 3 x 3 pixels that halve height and width, and a linear read-out.
 
     **Example**
 
@@ -58,25 +59,26 @@ class ConvNet(eqx.Module):
         keys = jax.random.split(key, len(filters) + 1)
         pairs = zip((channels, *filters[:-1]), filters, keys[:-1], strict=True)
         self.convolutions = tuple(Convolution(fan_in, out, key=k) for fan_in, out, k in pairs)
-        pixels = (height >> len(filters)) * (width >> len(filters))
-        self.readout = eqx.nn.Linear(pixels * filters[-1], classes, key=keys[-1])
+        for _ in filters:
+            height, width = -(-height // 2), -(-width // 2)
+        self.readout = eqx.nn.Linear(height * width * filters[-1], classes, key=keys[-1])
 
     def __call__(self, image: Float[Array, "height width channels"]) -> Float[Array, " classes"]:
         for convolution in self.convolutions:
-            image = _halve(jax.nn.relu(convolution(image)))
+            image = jax.nn.relu(convolution(image))
         return self.readout(image.reshape(-1))
 
 
 class Convolution(eqx.Module):
-    """A 3 x 3 convolution with zero padding, as one matrix product over the nine shifts.
+    """A 3 x 3 convolution with stride 2 and zero padding, as one matrix product of patches.
 
-    Under `vmap` over params XLA makes a grouped convolution of `lax.conv`, which its CPU
-    compiler does not speed up; matrix products stay matrix products.
+    Under `vmap` over params `jax.lax.conv` becomes a grouped convolution: on a CPU 6 to 13
+    times slower than this, measured with 64 networks at once on images of 8 x 8.
 
     **Example**
 
     ```python
-    features = Convolution(1, 8, key=jax.random.key(0))(image)  # height, width, 8
+    features = Convolution(1, 8, key=jax.random.key(0))(image)  # half height and width, 8
     ```
     """
 
@@ -87,14 +89,14 @@ class Convolution(eqx.Module):
 
     def __call__(
         self, image: Float[Array, "height width channels"]
-    ) -> Float[Array, "height width filters"]:
-        height, width, _ = image.shape
+    ) -> Float[Array, "half_height half_width filters"]:
+        height, width, channels = image.shape
         padded = jnp.pad(image, ((1, 1), (1, 1), (0, 0)))
-        shifts = [padded[y : y + height, x : x + width] for y in range(3) for x in range(3)]
-        patches = jnp.concatenate(shifts, axis=-1)
-        return jax.vmap(jax.vmap(self.linear))(patches)
+        rows, columns = _windows(height)[:, None, :, None], _windows(width)[None, :, None, :]
+        patches = padded[rows, columns].reshape(-1, 9 * channels)
+        filtered = jax.vmap(self.linear)(patches)
+        return filtered.reshape(rows.shape[0], columns.shape[1], -1)
 
 
-def _halve(image: Float[Array, "height width channels"]) -> Float[Array, "h w channels"]:
-    height, width, channels = image.shape
-    return image.reshape(height // 2, 2, width // 2, 2, channels).mean((1, 3))
+def _windows(size: int) -> Int[np.ndarray, "half_size 3"]:
+    return np.arange(0, size, 2)[:, None] + np.arange(3)[None, :]
