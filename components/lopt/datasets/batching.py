@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Int32, Key, UInt8
 
 
@@ -47,13 +48,13 @@ def shuffled_batches(
     return jax.lax.dynamic_slice_in_dim(batches, skipped, steps).astype(jnp.int32)
 
 
-def images_to_float(images: UInt8[Array, "*axes"]) -> Float[Array, "*axes"]:
+def images_to_float(images: UInt8[Array | np.ndarray, "*axes"]) -> Float[Array, "*axes"]:
     """Bring levels from 0 to 255 to float32 from 0 to 1; the shape stays.
 
     **Example**
 
     ```python
-    pixels = images_to_float(jnp.asarray(train.images[batch]))
+    pixels = images_to_float(train.images[batch])
     ```
     """
-    return images.astype(jnp.float32) / 255
+    return jnp.asarray(images).astype(jnp.float32) / 255

@@ -39,7 +39,7 @@ def read_manifest(directory: Path) -> Manifest:
     path = directory / FILE_NAME
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise DataSetError(f"{directory} is no prepared data set: no {FILE_NAME}.") from error
     except ValueError as error:
         raise DataSetError(f"{path} is not JSON ({error}). {remedy(directory)}") from error
