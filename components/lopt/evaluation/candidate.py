@@ -32,7 +32,11 @@ class Candidate(eqx.Module):
 
     def __check_init__(self) -> None:
         rates = self.learning_rates
-        if not rates or len(set(rates)) < len(rates) or not all(0 < r < float("inf") for r in rates):
+        if (
+            not rates
+            or len(set(rates)) < len(rates)
+            or not all(0 < r < float("inf") for r in rates)
+        ):
             raise ValueError(
                 f"Candidate {self.name!r} needs learning rates that are positive, finite and "
                 f"all different, at least one; received {rates}."

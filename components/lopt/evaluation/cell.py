@@ -30,10 +30,14 @@ class Cell:
     steps: Int32[np.ndarray, " records"]
     """The inner steps after which the loss was recorded, from 0 to the target's last."""
     losses: Float32[np.ndarray, "rates seeds records"]
-    diverged: Bool[np.ndarray, "rates seeds"]
     metrics: Mapping[str, Float32[np.ndarray, "rates seeds"]]
     """What the target measures at the end; the worst infinity where that was NaN."""
     better: Mapping[str, Better]
+
+    @property
+    def diverged(self) -> Bool[np.ndarray, "rates seeds"]:
+        """Which trajectories have diverged."""
+        return np.logical_not(np.isfinite(self.losses[:, :, -1]))
 
     @property
     def tuned(self) -> bool:
@@ -43,4 +47,20 @@ class Cell:
     @property
     def seeds(self) -> int:
         """The number of seeds."""
-        return self.losses.shape[1]
+        return int(self.losses.shape[1])
+
+    def at(self, rate: int) -> "Cell":
+        """Return the trajectories at one learning rate, given by its index.
+
+        **Example**
+
+        ```python
+        slowest = cell.at(0)
+        ```
+        """
+        return dataclasses.replace(
+            self,
+            learning_rates=self.learning_rates[rate : rate + 1],
+            losses=self.losses[rate : rate + 1],
+            metrics={name: value[rate : rate + 1] for name, value in self.metrics.items()},
+        )

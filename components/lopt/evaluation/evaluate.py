@@ -77,7 +77,6 @@ def evaluate_one(target: Target, candidate: Candidate, seeds: int, key: Key[Arra
         learning_rates=candidate.learning_rates,
         steps=np.arange(0, target.steps + 1, target.record_every, dtype=np.int32),
         losses=np.where(finite, losses, np.float32(np.inf)),
-        diverged=~finite[:, :, -1],
         metrics={name: _without_nan(value, better[name]) for name, value in metrics.items()},
         better=better,
     )

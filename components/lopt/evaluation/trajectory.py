@@ -62,12 +62,11 @@ def train(
     """
     draw_key, _, step_key, loss_key = jax.random.split(key, 4)
     problem = eqx.combine(start.drawn, target.draw(draw_key))
-    update = optax.with_extra_args_support(transformation).update
 
     def step(index: Int32[Array, ""], inner: _Inner) -> _Inner:
         batch_key = jax.random.fold_in(step_key, index)
         loss, gradient = loss_and_gradient(problem, inner.params, batch_key)
-        updates, opt_state = update(gradient, inner.opt_state, inner.params, value=loss)
+        updates, opt_state = _update(transformation, gradient, inner, loss)
         return _Inner(optax.apply_updates(inner.params, updates), opt_state)
 
     # Bounds that are data, the first loop empty: the loss is compiled once, not twice.
@@ -80,6 +79,17 @@ def train(
     records = jnp.arange(0, target.steps + 1, target.record_every, dtype=jnp.int32)
     last, losses = jax.lax.scan(record, first, records)
     return losses, target.metrics(problem, _eval_params(last))
+
+
+def _update(
+    transformation: optax.GradientTransformation,
+    gradient: Params,
+    inner: _Inner,
+    loss: Float[Array, ""],
+) -> tuple[Params, optax.OptState]:
+    if isinstance(transformation, optax.GradientTransformationExtraArgs):
+        return transformation.update(gradient, inner.opt_state, inner.params, value=loss)
+    return transformation.update(gradient, inner.opt_state, inner.params)
 
 
 def _eval_params(inner: _Inner) -> Params:

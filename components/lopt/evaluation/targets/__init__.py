@@ -1,0 +1,1 @@
+"""What optimizers are evaluated on, one file for each kind."""

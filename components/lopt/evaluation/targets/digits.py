@@ -2,34 +2,45 @@
 
 from jaxtyping import Array, Key
 
+from lopt.datasets import DataSet, Split
 from lopt.evaluation.networks import MLP, ConvNet
-from lopt.evaluation.targets.image_classification import ImageClassification, Images
+from lopt.evaluation.targets.image_classification import ImageClassification
 
 STEPS = 500
 
 
-def digits_mlp(train: Images, test: Images, steps: int = STEPS) -> ImageClassification:
+def digits_mlp(digits: DataSet, steps: int = STEPS, record_every: int = 10) -> ImageClassification:
     """Return a fully connected network 64-32-10 on the digits, in minibatches of 64.
 
     **Example**
 
     ```python
-    target = digits_mlp(data_set.split("train"), data_set.split("test"))
+    target = digits_mlp(prepare("digits", root))
     ```
     """
-    return ImageClassification.of(train, test, _mlp, name="digits/mlp", steps=steps)
+    return ImageClassification.of(
+        *_splits(digits), _mlp, name="digits/mlp", steps=steps, record_every=record_every
+    )
 
 
-def digits_convnet(train: Images, test: Images, steps: int = STEPS) -> ImageClassification:
+def digits_convnet(
+    digits: DataSet, steps: int = STEPS, record_every: int = 10
+) -> ImageClassification:
     """Return two convolutions (8 and 16 filters) and a read-out on the digits, 64 at a time.
 
     **Example**
 
     ```python
-    target = digits_convnet(data_set.split("train"), data_set.split("test"))
+    target = digits_convnet(prepare("digits", root))
     ```
     """
-    return ImageClassification.of(train, test, _convnet, name="digits/convnet", steps=steps)
+    return ImageClassification.of(
+        *_splits(digits), _convnet, name="digits/convnet", steps=steps, record_every=record_every
+    )
+
+
+def _splits(digits: DataSet) -> tuple[Split, Split]:
+    return digits.split("train"), digits.split("test")
 
 
 # Functions of this module and no closures: a compiled program is found again by them.

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from lopt.ensembles import Group
+from lopt.ensembles import Group, draw_ensemble
 from lopt.evaluation.target import Target
 from lopt.problems.base import Problem
 
@@ -47,3 +46,9 @@ class HeldOut(Target):
         weights = self.group.weights
         entry = jax.random.choice(entry_key, weights.shape[0], p=weights / weights.sum())
         return self.group.entry(entry).draw(constants_key)
+
+    @classmethod
+    def examples(cls) -> Sequence[Target]:
+        spec = {"problem": "Bowl", "condition_number": {"log_uniform": [0.5, 5.0]}}
+        ensemble = draw_ensemble([{"family": "bowls", "count": 3, "spec": spec}], seed=0)
+        return [cls.of(group, steps=4, record_every=2) for group in ensemble.groups()]

@@ -1,7 +1,6 @@
 """Networks that learn to classify the images of a data set."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
 import equinox as eqx
 import jax
@@ -9,22 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int32, Key
 
+from lopt.datasets import Split
 from lopt.evaluation.classification import Classification, cross_entropy
 from lopt.evaluation.networks import MLP
 from lopt.evaluation.target import Better, Target
 from lopt.problems.base import Params, Problem
-
-
-class Images(Protocol):
-    """Labelled images as a split of a `DataSet` holds them."""
-
-    @property
-    def images(self) -> np.ndarray:
-        """Integers or floats, [images, height, width, channels]."""
-
-    @property
-    def labels(self) -> np.ndarray:
-        """Classes from 0, int32 [images]."""
 
 
 class ImageClassification(Target):
@@ -53,8 +41,8 @@ class ImageClassification(Target):
     @classmethod
     def of(
         cls,
-        train: Images,
-        test: Images,
+        train: Split,
+        test: Split,
         network: Callable[[Key[Array, ""]], Params],
         *,
         name: str,
@@ -106,7 +94,7 @@ class ImageClassification(Target):
 
     @classmethod
     def examples(cls) -> Sequence[Target]:
-        stripes = _Stripes()
+        stripes = _stripes()
         return [cls.of(stripes, stripes, _tiny, name="stripes", steps=4, record_every=2)]
 
 
@@ -116,14 +104,11 @@ def _standardised(
     return jnp.asarray((images - np.float32(mean)) / np.float32(scale), jnp.float32)
 
 
-class _Stripes:
-    """Twelve images of 4 x 4 pixels whose class is the brighter half."""
-
-    def __init__(self) -> None:
-        self.labels = np.arange(12, dtype=np.int32) % 2
-        noise = np.random.default_rng(0).integers(0, 128, (12, 4, 4, 1))
-        noise[:, :2] += 120 * self.labels[:, None, None, None]
-        self.images = noise.astype(np.uint8)
+def _stripes() -> Split:
+    labels = np.arange(12, dtype=np.int32) % 2
+    images = np.random.default_rng(0).integers(0, 128, (12, 4, 4, 1), dtype=np.uint8)
+    images[:, :2] += (120 * labels[:, None, None, None]).astype(np.uint8)
+    return Split("train", images, labels)
 
 
 def _tiny(key: Key[Array, ""]) -> MLP:

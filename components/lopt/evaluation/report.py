@@ -1,0 +1,164 @@
+"""A report: every curve of an evaluation, and what follows from them."""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from lopt.evaluation.cell import Cell
+from lopt.evaluation.choices import choices, chosen
+from lopt.evaluation.measures import measures
+from lopt.evaluation.report_files import ReportError, read_directory, write_directory
+from lopt.evaluation.scores import Difference, Score, difference, score, slices
+
+__all__ = ["Report", "ReportError"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Report:
+    """The cells of an evaluation, every optimizer on every target with the same seeds.
+
+    Raises `ReportError` if that is not so: then no scores could be compared.
+
+    **Example**
+
+    ```python
+    report = Report(tuple(evaluate(targets, candidates, seeds=8, key=jax.random.key(0))))
+    report.write(Path("report"))
+    held_out = Report.read(Path("report")).only("held_out/").scores("area")
+    ```
+    """
+
+    cells: tuple[Cell, ...]
+    facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Where the report came from (digest of the release, of the ensemble, ...), by name."""
+
+    def __post_init__(self) -> None:
+        for complaint in _complaints(self):
+            raise ReportError(f"No report can be made of these cells: {complaint}.")
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names of the targets, in the order of the evaluation."""
+        return tuple(dict.fromkeys(cell.target for cell in self.cells))
+
+    @property
+    def optimizers(self) -> tuple[str, ...]:
+        """The names of the optimizers, in the order of the evaluation."""
+        return tuple(dict.fromkeys(cell.optimizer for cell in self.cells))
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The names of all measures that any target has, "area" and "final" first."""
+        return tuple(dict.fromkeys(name for cell in self.cells for name in measures(cell)))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all cells and facts, whatever file they are in."""
+        digest = hashlib.sha256(json.dumps(dict(self.facts), sort_keys=True).encode())
+        for cell in self.cells:
+            names = sorted(cell.metrics)
+            head = [cell.target, cell.optimizer, cell.learning_rates, names, cell.losses.shape]
+            head.append([cell.better[name] for name in names])
+            digest.update(json.dumps(head).encode())
+            for array in (cell.steps, cell.losses, *[cell.metrics[name] for name in names]):
+                digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+        return digest.hexdigest()
+
+    def of(self, optimizer: str) -> tuple[Cell, ...]:
+        """Return the cells of one optimizer, in the order of the targets.
+
+        Raises `ReportError`, naming the optimizers there are, if it is none of them.
+        """
+        if optimizer not in self.optimizers:
+            raise ReportError(
+                f"No optimizer is called {optimizer!r} in this report; there are: "
+                f"{', '.join(self.optimizers)}."
+            )
+        by_target = {cell.target: cell for cell in self.cells if cell.optimizer == optimizer}
+        return tuple(by_target[target] for target in self.targets)
+
+    def only(self, prefix: str) -> "Report":
+        """Return the report on the targets whose names begin so; the best rates are theirs.
+
+        Raises `ReportError`, naming the targets there are, if there is none.
+        """
+        cells = tuple(cell for cell in self.cells if cell.target.startswith(prefix))
+        if not cells:
+            raise ReportError(
+                f"No target's name begins with {prefix!r}; there are: {', '.join(self.targets)}."
+            )
+        return Report(cells, self.facts)
+
+    def scores(self, measure: str) -> tuple[Score, ...]:
+        """Return every optimizer's score on every target that has the measure, and its mean.
+
+        An optimizer with a sweep is scored twice: at its best single rate over all targets,
+        and at the best rate of each target. The rates are chosen by the area in any case.
+        """
+        return tuple(
+            score(name, part, choice, measure)
+            for optimizer in self.optimizers
+            for choice in choices(self.of(optimizer))
+            for name, part in slices(chosen(self.of(optimizer), choice), measure)
+        )
+
+    def differences(self, ours: str, measure: str) -> tuple[Difference, ...]:
+        """Return by how much one optimizer without a sweep differs from every other.
+
+        Raises `ReportError` if `ours` is not in the report or has several learning rates.
+        """
+        if len(choices(self.of(ours))) > 1:
+            raise ReportError(
+                f"{ours!r} has a sweep of learning rates, so it is not clear which of them to "
+                f"compare with; evaluate it with one."
+            )
+        mine = slices(self.of(ours), measure)
+        return tuple(
+            difference(name, part, theirs, choice, measure)
+            for other in self.optimizers
+            if other != ours
+            for choice in choices(self.of(other))
+            for (name, part), (_, theirs) in zip(
+                mine, slices(chosen(self.of(other), choice), measure), strict=True
+            )
+        )
+
+    def write(self, directory: Path) -> Path:
+        """Write the report as a new directory of Parquet files, and return that.
+
+        The directory appears whole or not at all. Where it holds this very report already
+        nothing is done; raises `ReportError` if anything else is there.
+        """
+        scores = [row for measure in self.measures for row in self.scores(measure)]
+        return write_directory(directory, self.cells, scores, self.facts, self.digest)
+
+    @classmethod
+    def read(cls, directory: Path) -> "Report":
+        """Read what `write` wrote; raises `ReportError` if it is anything else, or damaged."""
+        cells, facts, digest = read_directory(directory)
+        report = cls(cells, facts)
+        if report.digest != digest:
+            raise ReportError(
+                f"{directory}: the curves have the digest {report.digest}, but the report "
+                f"states {digest}. Make the report again."
+            )
+        return report
+
+
+def _complaints(report: Report) -> Iterator[str]:
+    if not report.cells:
+        yield "there are none"
+    pairs = [(cell.target, cell.optimizer) for cell in report.cells]
+    if sorted(pairs) != sorted(itertools.product(report.targets, report.optimizers)):
+        yield "every optimizer must be there on every target, and once"
+    if len({cell.seeds for cell in report.cells}) > 1:
+        yield "they do not have the same number of seeds"
+    if len({(cell.optimizer, cell.learning_rates) for cell in report.cells}) > len(
+        report.optimizers
+    ):
+        yield "an optimizer must have the same learning rates on every target"
+    if len({(cell.target, cell.steps.tobytes()) for cell in report.cells}) > len(report.targets):
+        yield "a target must have the same recorded steps for every optimizer"

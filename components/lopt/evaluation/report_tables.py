@@ -1,0 +1,92 @@
+"""Cells as long tables, one row for each number, and back."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lopt.evaluation.cell import Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TRAJECTORY = ["target", "optimizer", "learning_rate", "seed"]
+
+
+def curves_table(cells: Sequence[Cell]) -> "pd.DataFrame":
+    """Return a row for each recorded loss: target, optimizer, learning_rate, seed, step, loss.
+
+    **Example**
+
+    ```python
+    curves_table(report.cells).groupby(["target", "optimizer", "step"])["loss"].median()
+    ```
+    """
+    import pandas as pd
+
+    frames = [_long(cell, {"step": cell.steps}, "loss", cell.losses) for cell in cells]
+    return pd.concat(frames, ignore_index=True)
+
+
+def finals_table(cells: Sequence[Cell]) -> "pd.DataFrame":
+    """Return a row for each metric of each trajectory: ..., seed, metric, better, value.
+
+    **Example**
+
+    ```python
+    finals_table(report.cells).query("metric == 'test_accuracy'")
+    ```
+    """
+    import pandas as pd
+
+    frames = [
+        _long(cell, {"metric": [name], "better": [cell.better[name]]}, "value", value)
+        for cell in cells
+        for name, value in cell.metrics.items()
+    ]
+    empty = pd.DataFrame({name: [] for name in (*_TRAJECTORY, "metric", "better", "value")})
+    return pd.concat(frames, ignore_index=True) if frames else empty
+
+
+def cells_from_tables(curves: "pd.DataFrame", finals: "pd.DataFrame") -> tuple[Cell, ...]:
+    """Return the cells that the two tables were made of, in the order they have there.
+
+    **Example**
+
+    ```python
+    cells_from_tables(curves_table(report.cells), finals_table(report.cells))
+    ```
+    """
+    metrics = dict(iter(finals.groupby(["target", "optimizer"], sort=False)))
+    return tuple(
+        _cell(curve, metrics.get(pair, finals[:0]))
+        for pair, curve in curves.groupby(["target", "optimizer"], sort=False)
+    )
+
+
+def _long(
+    cell: Cell, more: Mapping[str, Sequence[object] | np.ndarray], name: str, values: np.ndarray
+) -> "pd.DataFrame":
+    import pandas as pd
+
+    trajectory = ([cell.target], [cell.optimizer], cell.learning_rates, range(cell.seeds))
+    index = pd.MultiIndex.from_product([*trajectory, *more.values()], names=[*_TRAJECTORY, *more])
+    return pd.DataFrame({name: values.reshape(-1)}, index=index).reset_index()
+
+
+def _cell(curve: "pd.DataFrame", finals: "pd.DataFrame") -> Cell:
+    rates, seeds = tuple(curve["learning_rate"].unique().tolist()), curve["seed"].nunique()
+    losses = curve["loss"].to_numpy(np.float32).reshape(len(rates), seeds, -1)
+    parts = {str(name): part for name, part in finals.groupby("metric", sort=False)}
+    return Cell(
+        target=curve["target"].iloc[0],
+        optimizer=curve["optimizer"].iloc[0],
+        learning_rates=rates,
+        steps=curve["step"].unique().astype(np.int32),
+        losses=losses,
+        metrics={
+            name: part["value"].to_numpy(np.float32).reshape(len(rates), seeds)
+            for name, part in parts.items()
+        },
+        better={name: part["better"].iloc[0] for name, part in parts.items()},
+    )
