@@ -45,7 +45,7 @@ format: $(READY) ## let ruff mend what it can
 	@$(RUN) -m ruff format
 
 bench: $(READY) ## the benchmarks, with their competitors in the same run
-	@$(RUN) -m pytest benchmarks -o addopts="--import-mode=importlib -q" $(ARGS)
+	@$(RUN) -m pytest benchmarks -o addopts="--import-mode=importlib --benchmark-quiet -q" $(ARGS)
 
 lock: $(READY) ## make requirements.lock again (UPGRADE=1 takes the newest versions)
 	@index=$${PIP_INDEX_URL:-$$($(PIP) config get global.index-url 2>/dev/null)}; \
