@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from tasks.conf_checks import check
 from tasks.conf_errors import ConfError, allowed, field_schema
 from tasks.conf_files import SECTIONS, read_conf
 from tasks.confs import Conf
@@ -23,6 +24,7 @@ def main(flow: Callable[..., Any], arguments: Sequence[str] | None = None) -> No
     options = _parser(flow, sections, names).parse_args(arguments)
     try:
         conf = read_conf(options.conf, options.set, sections)
+        check(conf, sections)
     except ConfError as error:
         sys.exit(_refuse(error))
     # Without this a SIGTERM would end the process with nothing told to MLflow or Prefect.

@@ -1,36 +1,16 @@
 """From a YAML file and `key=value` pairs to a whole, valid `Conf`, or to a list of mistakes."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from tasks.conf_errors import ConfError, explain, unknown_key
 from tasks.confs import Conf
+from tasks.yaml_files import YamlError, parse_yaml, read_yaml
 
 SECTIONS = tuple(Conf.model_fields)
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML that knows 3e-3 as a number, as YAML 1.2 does, and refuses a key given twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        mapping = super().construct_mapping(node, deep=deep)
-        if len(mapping) != len(node.value):
-            raise yaml.constructor.ConstructorError(
-                None, None, "a key is given twice", node.start_mark
-            )
-        return mapping
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
 
 
 def read_conf(path: Path | None, overrides: Sequence[str], sections: Sequence[str]) -> Conf:
@@ -71,11 +51,9 @@ def _validate(values: Mapping[str, Any], mistakes: list[str]) -> Conf:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = _parsed(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfError([f"{path}: cannot be read ({error.strerror})"]) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfError([f"{path}: is not YAML ({_one_line(error)})"]) from None
+        values = read_yaml(path)
+    except YamlError as error:
+        raise ConfError([str(error)]) from None
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -89,9 +67,9 @@ def _parse(override: str, sections: Sequence[str]) -> tuple[str, str, Any]:
     if not equals:
         raise ConfError([f"--set {override}: has no value; allowed: --set key=value"])
     try:
-        value = _parsed(text)
-    except yaml.YAMLError as error:
-        raise ConfError([f"--set {override}: is not YAML ({_one_line(error)})"]) from None
+        value = parse_yaml(text)
+    except YamlError as error:
+        raise ConfError([f"--set {override}: {error}"]) from None
     section, dot, key = path.partition(".")
     return (section, key, value) if dot else (_section_of(path, sections), path, value)
 
@@ -109,15 +87,3 @@ def _section_of(key: str, sections: Sequence[str]) -> str:
 
 def _keys(model: Any) -> list[str]:
     return list(model.model_fields)
-
-
-def _parsed(text: str) -> Any:
-    loader = _Loader(text)
-    try:
-        return loader.get_single_data()
-    finally:
-        loader.dispose()
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

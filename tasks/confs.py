@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 DataSetName = Literal["digits", "mnist", "fashion_mnist", "cifar10"]
-Baseline = Literal["sgd_momentum", "rmsprop", "adam"]
+Rate = Annotated[float, Field(gt=0, le=1e3)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
@@ -35,11 +35,16 @@ class DatasetsConf(StageConf):
 
     # `strict=False` here lets a YAML list be a tuple; its items stay strict.
     names: tuple[DataSetName, ...] = Field(
-        ("digits",),
+        default=("digits",),
         strict=False,
         min_length=1,
         description="Data sets to prepare. digits needs no network; fashion_mnist needs none "
         "where Debian's package dataset-fashion-mnist is installed.",
+    )
+    fashion_mnist_files: str = Field(
+        default="/usr/share/datasets/fashion-mnist",
+        min_length=1,
+        description="Where that package puts its files.",
     )
 
 
@@ -47,62 +52,99 @@ class EnsembleConf(StageConf):
     """Which problems to meta-train on."""
 
     entries: str = Field(
-        "conf/ensembles/quick.yaml",
+        default="conf/ensembles/quick.yaml",
         min_length=1,
         description="YAML file of the ensemble's entries, as a path from the repository's root.",
     )
-    seed: Seed = Field(0, description="Seed with which the entries are drawn.")
+    seed: Seed = Field(default=0, description="Seed with which the entries are drawn.")
 
 
 class MetaTrainingConf(StageConf):
     """How to meta-train."""
 
     architecture: str = Field(
-        "HierarchicalRNN",
-        min_length=1,
-        description="Name of a class of lopt.architectures.",
+        default="HierarchicalRNN", min_length=1, description="A class of lopt.architectures."
     )
     preset: Literal["release", "paper"] = Field(
-        "release", description="Published code's settings, or the paper's."
+        default="release", description="Settings of the published code, or of the paper."
     )
-    seed: Seed = Field(0, description="Seed of the meta-params and of everything drawn later.")
-    meta_steps: int = Field(400, ge=1, le=10_000_000, description="Meta-steps in all.")
+    seed: Seed = Field(
+        default=0, description="Seed of the first meta-params and of all that is drawn later."
+    )
+    meta_steps: int = Field(default=400, ge=1, le=10_000_000, description="Meta-steps in all.")
     segment_meta_steps: int = Field(
-        50,
+        default=50,
         ge=1,
         le=100_000,
-        description="Meta-steps between checkpoints: what is repeated at most after a fault.",
+        description="Meta-steps between checkpoints: the most that a fault costs.",
     )
-    learning_rate: float = Field(
-        3e-3, gt=0, le=1, description="Learning rate of Adam on the meta-params."
+    meta_learning_rate: float = Field(
+        default=3e-3, gt=0, le=1, description="Highest learning rate of Adam on the meta-params."
+    )
+    warmup_meta_steps: int = Field(
+        default=20,
+        ge=0,
+        le=100_000,
+        description="Meta-steps in which the meta-learning rate rises; it falls till the end.",
     )
     clip_norm: float = Field(
-        1.0, gt=0, le=1e6, description="Global norm to which the meta-gradient is clipped."
+        default=1.0, gt=0, le=1e6, description="Global norm to which the meta-gradient is clipped."
+    )
+    problem_clip_norm: float = Field(
+        default=1.0, gt=0, le=1e6, description="The same for the part of each single problem."
+    )
+    problems: int = Field(
+        default=24, ge=1, le=100_000, description="Problems side by side for each group."
     )
     unroll_steps: int = Field(
-        25, ge=1, le=10_000, description="Inner steps through which a meta-step differentiates."
+        default=20, ge=1, le=10_000, description="Inner steps that are differentiated together."
     )
-    problems_per_group: int = Field(
-        24, ge=1, le=100_000, description="Trajectories that run at once in each group."
+    shortest_unrolls: int = Field(
+        default=1, ge=1, le=100_000, description="Unrolls in the shortest trajectory."
     )
-    when_finished: Literal["next_seed", "repeat", "reuse"] = Field(
-        "next_seed",
-        description="If a run of this very conf is finished already: train anew with the next "
-        "seed, train anew with the same seed, or take its release. An unfinished one goes on.",
+    mean_extra_unrolls: float = Field(
+        default=40.0, ge=0, le=1e6, description="Mean of the exponential number of unrolls more."
+    )
+    longest_unrolls: int = Field(
+        default=1000, ge=1, le=1_000_000, description="Unrolls in the longest trajectory."
+    )
+    second_derivatives: bool = Field(
+        default=True, description="Whether to differentiate the problems' gradients as well."
+    )
+    when_finished: Literal["next_seed", "reuse"] = Field(
+        default="next_seed",
+        description="When a run of this very conf is finished already: train with the next "
+        "seed, or take its release. An unfinished run goes on in either case.",
     )
 
 
 class EvaluationConf(StageConf):
     """How to compare a release with hand-made optimizers."""
 
-    baselines: tuple[Baseline, ...] = Field(
-        ("sgd_momentum", "rmsprop", "adam"),
+    seed: Seed = Field(default=0, description="Seed of all draws, the same for all optimizers.")
+    seeds: int = Field(
+        default=8,
+        ge=2,
+        le=10_000,
+        description="Trajectories on each target: draws, initial params and minibatches.",
+    )
+    held_out_steps: int = Field(
+        default=300, ge=1, le=1_000_000, description="Inner steps on draws of the ensemble."
+    )
+    digits_steps: int = Field(
+        default=500, ge=1, le=1_000_000, description="Inner steps on networks for the digits."
+    )
+    record_every: int = Field(
+        default=10,
+        ge=1,
+        le=100_000,
+        description="Inner steps between recorded losses; has to divide both numbers of steps.",
+    )
+    learning_rates: tuple[Rate, ...] = Field(
+        default=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
         strict=False,
         min_length=1,
-        description="Hand-made optimizers to compare with.",
-    )
-    seeds: int = Field(
-        3, ge=1, le=1000, description="Seeds (initialisations and minibatches) for each target."
+        description="Learning rates that every baseline is tried at.",
     )
 
 
@@ -110,13 +152,13 @@ class PublicationConf(StageConf):
     """Where to publish."""
 
     model_name: str = Field(
-        "learned-optimizer",
+        default="learned-optimizer",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
         max_length=200,
         description="Name in MLflow's model registry.",
     )
     alias: str = Field(
-        "champion",
+        default="champion",
         pattern=r"^[a-z][a-z0-9_-]*$",
         max_length=200,
         description="Alias that is moved to the new version.",
@@ -131,3 +173,6 @@ class Conf(StageConf):
     meta_training: MetaTrainingConf = MetaTrainingConf()
     evaluation: EvaluationConf = EvaluationConf()
     publication: PublicationConf = PublicationConf()
+
+
+DEFAULTS = Conf()

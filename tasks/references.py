@@ -18,6 +18,10 @@ class DataSetReference(Reference):
     directory: str
     counts: dict[str, int]
 
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} {split}" for split, count in self.counts.items())
+        return f"{self.name} {self.version}: {counts} images ({self.digest[:12]})"
+
 
 class EnsembleReference(Reference):
     """A drawn ensemble."""
@@ -26,6 +30,9 @@ class EnsembleReference(Reference):
     digest: str
     entries: int
     programs: int
+
+    def __str__(self) -> str:
+        return f"{self.entries} problems in {self.programs} programs ({self.digest[:12]})"
 
 
 class RunReference(Reference):

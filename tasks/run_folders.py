@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from tasks.confs import MetaTrainingConf
+from tasks.references import RunReference
 
 DIGITS_OF_DIGEST = 16
 
@@ -28,6 +29,7 @@ class RunRecord(BaseModel):
     ensemble_digest: str
     seed: int
     mlflow_run_id: str | None = None
+    model_uri: str | None = None
 
 
 class RunFolder(BaseModel):
@@ -38,10 +40,15 @@ class RunFolder(BaseModel):
     directory: Path
     record: RunRecord
 
+    def __str__(self) -> str:
+        doing = "finished" if self.finished else "goes on" if self.begun else "begins"
+        name = f"{self.directory.parent.name}/{self.directory.name}"
+        return f"run {name}, seed {self.record.seed}: {doing}"
+
     @property
-    def checkpoints(self) -> Path:
-        """Where the checkpoints lie."""
-        return self.directory / "checkpoints"
+    def begun(self) -> bool:
+        """Whether something of the run has been done already."""
+        return self.record.mlflow_run_id is not None
 
     @property
     def release(self) -> Path:
@@ -53,9 +60,18 @@ class RunFolder(BaseModel):
         """Whether the run is finished; a release appears whole or not at all."""
         return self.release.is_dir()
 
-    def with_mlflow_run(self, mlflow_run_id: str) -> "RunFolder":
-        """Note which MLflow run belongs to this one, so that resuming goes on there."""
-        record = self.record.model_copy(update={"mlflow_run_id": mlflow_run_id})
+    def reference(self) -> RunReference:
+        """Return what tasks are given; the MLflow run has to be known by now."""
+        return RunReference(
+            directory=str(self.directory),
+            conf_digest=self.record.conf_digest,
+            seed=self.record.seed,
+            mlflow_run_id=str(self.record.mlflow_run_id),
+        )
+
+    def noted(self, **changes: str) -> "RunFolder":
+        """Write more into the record: which MLflow run or model belongs to this run."""
+        record = self.record.model_copy(update=changes)
         _write(self.directory, record)
         return self.model_copy(update={"record": record})
 
@@ -85,14 +101,21 @@ def opened(root: Path, conf: MetaTrainingConf, ensemble_digest: str) -> Iterator
         yield folder
 
 
-def newest_release(root: Path) -> Path | None:
-    """Return the release that was finished last in any run folder, `None` if there is none."""
+def newest_finished(root: Path) -> RunFolder | None:
+    """Return the run that was finished last, `None` if there is none."""
     releases = [path for path in root.glob("*/*/release") if path.is_dir()]
-    return max(releases, key=lambda path: path.stat().st_mtime_ns, default=None)
+    newest = max(releases, key=lambda path: path.stat().st_mtime_ns, default=None)
+    return None if newest is None else read(newest.parent)
+
+
+def read(directory: Path) -> RunFolder:
+    """Return the run in a folder."""
+    text = (directory / "run.json").read_text(encoding="utf-8")
+    return RunFolder(directory=directory, record=RunRecord.model_validate_json(text))
 
 
 def _choose(parent: Path, conf: MetaTrainingConf, digest: str, ensemble_digest: str) -> RunFolder:
-    known = [_read(path.parent) for path in sorted(parent.glob("*/run.json"))]
+    known = [read(path.parent) for path in sorted(parent.glob("*/run.json"))]
     for folder in known:
         if not folder.finished and _is_free(folder.directory / "lock"):
             return folder
@@ -110,11 +133,6 @@ def _begin(parent: Path, record: RunRecord) -> RunFolder:
     directory.mkdir()
     _write(directory, record)
     return RunFolder(directory=directory, record=record)
-
-
-def _read(directory: Path) -> RunFolder:
-    text = (directory / "run.json").read_text(encoding="utf-8")
-    return RunFolder(directory=directory, record=RunRecord.model_validate_json(text))
 
 
 def _write(directory: Path, record: RunRecord) -> None:

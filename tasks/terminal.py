@@ -81,9 +81,14 @@ def console() -> Console:
     return found if found.is_terminal else Console(width=120)
 
 
+def heading(text: str) -> None:
+    """Begin a stage."""
+    console().print(f"[bold]{text}[/bold]", highlight=False)
+
+
 def say(text: str) -> None:
     """Print one line."""
-    console().print(text, highlight=False, soft_wrap=True)
+    console().print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 def reach(step: int, note: str = "") -> None:

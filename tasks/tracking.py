@@ -41,7 +41,10 @@ def tracked(
 
     An exception ends it as FAILED, and what is none (Ctrl-C, a cancellation) as KILLED.
     """
-    mlflow_run_id = _reopen(resumed, parent) if resumed else _create(name, confs, parent)
+    if resumed is not None and exists(resumed):
+        mlflow_run_id = _reopen(resumed, parent)
+    else:
+        mlflow_run_id = _create(name, confs, parent)
     try:
         yield mlflow_run_id
     except Exception:
@@ -151,12 +154,10 @@ def _bury(mlflow_run_id: str | None) -> None:
         client().set_terminated(mlflow_run_id, "KILLED")
 
 
-def exists(mlflow_run_id: str | None) -> bool:
+def exists(mlflow_run_id: str) -> bool:
     """Return whether the tracking store knows the run."""
     from mlflow.exceptions import MlflowException
 
-    if mlflow_run_id is None:
-        return False
     try:
         client().get_run(mlflow_run_id)
     except MlflowException:

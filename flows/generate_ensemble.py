@@ -1,0 +1,30 @@
+"""The problems to meta-train on, drawn from a conf."""
+
+from pathlib import Path
+
+from prefect import flow
+
+from tasks import command_line, terminal, tracking
+from tasks.confs import DEFAULTS, EnsembleConf
+from tasks.ensembles import draw_ensemble
+from tasks.references import EnsembleReference
+from tasks.tracked_inputs import log_ensemble
+
+
+@flow(name="generate-ensemble", flow_run_name="generate-ensemble-s{ensemble.seed}")
+def generate_ensemble(
+    ensemble: EnsembleConf = DEFAULTS.ensemble, parent_mlflow_run_id: str | None = None
+) -> EnsembleReference:
+    """Draw an ensemble into a Parquet manifest with a digest."""
+    terminal.heading("Ensemble")
+    confs = {"ensemble": ensemble}
+    with tracking.tracked("generate-ensemble", confs, parent_mlflow_run_id) as mlflow_run_id:
+        drawn = draw_ensemble(ensemble)
+        log_ensemble(mlflow_run_id, drawn, "generation")
+        tracking.log_files(mlflow_run_id, [Path(drawn.path)])
+    terminal.say(f"  {drawn}")
+    return drawn
+
+
+if __name__ == "__main__":
+    command_line.main(generate_ensemble)

@@ -1,0 +1,50 @@
+"""Meta-training, segment by segment; one that was interrupted goes on where it was."""
+
+from prefect import flow
+
+from tasks import command_line, run_folders, settings, terminal, tracking
+from tasks.confs import DEFAULTS, EnsembleConf, MetaTrainingConf
+from tasks.curves import log_curve
+from tasks.ensembles import draw_ensemble
+from tasks.meta_training import (
+    find_checkpoint,
+    meta_train_segment,
+    release_of,
+    segment_ends,
+    write_release,
+)
+from tasks.references import ReleaseReference
+from tasks.tracked_inputs import log_ensemble
+
+
+@flow(
+    name="meta-train",
+    flow_run_name="meta-train-{meta_training.architecture}-s{meta_training.seed}",
+)
+def meta_train(
+    ensemble: EnsembleConf = DEFAULTS.ensemble,
+    meta_training: MetaTrainingConf = DEFAULTS.meta_training,
+    parent_mlflow_run_id: str | None = None,
+) -> ReleaseReference:
+    """Meta-train an optimizer on an ensemble and make a release of it."""
+    terminal.heading("Meta-training")
+    drawn = draw_ensemble(ensemble)
+    confs = {"ensemble": ensemble, "meta_training": meta_training}
+    with run_folders.opened(settings.runs_root(), meta_training, drawn.digest) as folder:
+        terminal.say(f"  {folder}")
+        if folder.finished:
+            return release_of(folder)
+        resumed = folder.record.mlflow_run_id
+        with tracking.tracked("meta-train", confs, parent_mlflow_run_id, resumed) as mlflow_run_id:
+            run = folder.noted(mlflow_run_id=mlflow_run_id).reference()
+            log_ensemble(mlflow_run_id, drawn, "meta-training")
+            done = find_checkpoint(run)
+            with terminal.stage("meta-training", meta_training.meta_steps, done):
+                for end in segment_ends(meta_training, done):
+                    checkpoint = meta_train_segment(run, meta_training, drawn, end)
+            log_curve(run)
+            return write_release(run, meta_training, drawn, checkpoint)
+
+
+if __name__ == "__main__":
+    command_line.main(meta_train)

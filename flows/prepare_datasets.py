@@ -1,0 +1,30 @@
+"""Data sets, downloaded or embedded, as checked files that are read from memory maps."""
+
+from prefect import flow
+
+from tasks import command_line, terminal, tracking
+from tasks.confs import DEFAULTS, DatasetsConf
+from tasks.datasets import prepare_dataset
+from tasks.references import DataSetReference
+from tasks.tracked_inputs import log_data_set
+
+
+@flow(name="prepare-datasets", flow_run_name="prepare-datasets")
+def prepare_datasets(
+    datasets: DatasetsConf = DEFAULTS.datasets, parent_mlflow_run_id: str | None = None
+) -> list[DataSetReference]:
+    """Prepare data sets; what is prepared already is only checked."""
+    terminal.heading("Data sets")
+    confs = {"datasets": datasets}
+    with tracking.tracked("prepare-datasets", confs, parent_mlflow_run_id) as mlflow_run_id:
+        prepared = []
+        for name in datasets.names:
+            with terminal.stage("data set", 100):
+                prepared.append(prepare_dataset(name, datasets))
+            log_data_set(mlflow_run_id, prepared[-1], "preparation")
+            terminal.say(f"  {prepared[-1]}")
+    return prepared
+
+
+if __name__ == "__main__":
+    command_line.main(prepare_datasets)

@@ -1,0 +1,58 @@
+"""What a conf's values name has to exist: checked with the conf, before anything runs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tasks.conf_errors import ConfError
+from tasks.confs import Conf, EnsembleConf, EvaluationConf, MetaTrainingConf
+
+
+def check(conf: Conf, sections: Sequence[str]) -> None:
+    """Raise `ConfError` if what the sections name is not there or does not fit."""
+    lines: list[str] = []
+    if "meta_training" in sections:
+        lines += _architecture(conf.meta_training)
+    if "evaluation" in sections:
+        lines += _records(conf.evaluation)
+    if "ensemble" in sections:
+        lines += _entries(conf.ensemble)
+    if lines:
+        raise ConfError(lines)
+
+
+def _architecture(conf: MetaTrainingConf) -> list[str]:
+    import lopt.architectures
+    from lopt.architectures import LearnedOptimizer
+    from lopt.catalogue import concrete_classes
+
+    base: Any = LearnedOptimizer
+    known = concrete_classes(lopt.architectures, base)
+    key = f"meta_training.architecture: {conf.architecture!r} is not allowed"
+    if conf.architecture not in known:
+        return [f"{key}; allowed: one of {', '.join(known)}"]
+    if not hasattr(known[conf.architecture], conf.preset):
+        return [f"meta_training.preset: {conf.architecture} has none called {conf.preset!r}"]
+    return []
+
+
+def _records(conf: EvaluationConf) -> list[str]:
+    return [
+        f"evaluation.record_every: {conf.record_every} is not allowed; "
+        f"allowed: a divisor of {name} = {steps}"
+        for name, steps in (
+            ("held_out_steps", conf.held_out_steps),
+            ("digits_steps", conf.digits_steps),
+        )
+        if steps % conf.record_every
+    ]
+
+
+def _entries(conf: EnsembleConf) -> list[str]:
+    from lopt.ensembles import draw_ensemble
+    from tasks.ensembles import read_entries
+
+    try:
+        draw_ensemble(read_entries(conf), conf.seed)
+    except ValueError as error:
+        return [f"ensemble.entries: {conf.entries!r} is not allowed; {error}"]
+    return []

@@ -1,0 +1,243 @@
+"""Meta-training by segments: the unit of retrying, and of resuming after a fault."""
+
+import functools
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect import task
+
+from tasks import code_version, run_folders, terminal, tracking
+from tasks.confs import MetaTrainingConf
+from tasks.references import CheckpointReference, EnsembleReference, ReleaseReference, RunReference
+
+if TYPE_CHECKING:
+    from lopt.ensembles import Group
+    from lopt.meta_training import MetaState, MetaTraining
+
+MODEL_NAME = "optimizer"
+CHECKPOINTS_KEPT = 3
+Row = tuple[int, dict[str, float]]
+
+
+@task(
+    name="find-checkpoint",
+    description="Find the newest sound checkpoint of a run and move damaged ones aside.",
+)
+def find_checkpoint(run: RunReference) -> int:
+    """Return the meta-step that the run goes on from, 0 where it begins."""
+    from lopt.checkpoint import Checkpoints
+
+    with Checkpoints(_checkpoints(run), CHECKPOINTS_KEPT) as checkpoints:
+        for damage in checkpoints.set_aside_damaged():
+            terminal.say(f"  checkpoint {damage.meta_step} is damaged: now in {damage.moved_to}")
+        return checkpoints.latest() or 0
+
+
+@task(
+    name="meta-train-segment",
+    task_run_name="meta-steps-to-{last_meta_step}",
+    # A retry begins with the checkpoint before, so it costs one segment at most.
+    retries=1,
+    retry_delay_seconds=5,
+)
+def meta_train_segment(
+    run: RunReference, conf: MetaTrainingConf, ensemble: EnsembleReference, last_meta_step: int
+) -> CheckpointReference:
+    """Go on from the newest checkpoint to a meta-step, log what happened, save a checkpoint."""
+    from lopt.checkpoint import Checkpoints
+
+    with Checkpoints(_checkpoints(run), CHECKPOINTS_KEPT) as checkpoints:
+        meta_state = _restored(run, conf, ensemble, checkpoints)
+        if int(meta_state.meta_step) < last_meta_step:
+            meta_state, rows = _meta_trained(conf, ensemble, meta_state, last_meta_step)
+            _log(run, rows)
+            checkpoints.save(last_meta_step, meta_state, _facts(run))
+        return _reference(run, checkpoints, int(meta_state.meta_step))
+
+
+@task(name="write-release")
+def write_release(
+    run: RunReference,
+    conf: MetaTrainingConf,
+    ensemble: EnsembleReference,
+    checkpoint: CheckpointReference,
+) -> ReleaseReference:
+    """Make a release of the last checkpoint and log it as the run's model."""
+    from lopt import registry, release
+    from lopt.checkpoint import Checkpoints
+
+    with Checkpoints(_checkpoints(run), CHECKPOINTS_KEPT) as checkpoints:
+        meta_state = _restored(run, conf, ensemble, checkpoints)
+    provenance = _provenance(run, conf, ensemble, checkpoint)
+    optimizer = meta_state.optimizer.with_provenance(provenance)
+    info = registry.log_model(
+        optimizer, MODEL_NAME, run_id=run.mlflow_run_id, step=checkpoint.meta_step
+    )
+    folder = run_folders.read(Path(run.directory)).noted(model_uri=info.model_uri)
+    # Last, because a folder with a release in it is a finished run.
+    release.save(optimizer, folder.release)
+    return release_of(folder)
+
+
+def release_of(folder: run_folders.RunFolder) -> ReleaseReference:
+    """Return the release of a finished run."""
+    from lopt import release
+
+    return ReleaseReference(
+        directory=str(folder.release),
+        digest=release.digest(folder.release),
+        mlflow_run_id=folder.record.mlflow_run_id,
+        model_uri=folder.record.model_uri,
+    )
+
+
+def segment_ends(conf: MetaTrainingConf, done: int) -> Iterator[int]:
+    """Yield the meta-steps at which the segments end that are still to be run."""
+    for end in range(conf.segment_meta_steps, conf.meta_steps, conf.segment_meta_steps):
+        if end > done:
+            yield end
+    # Also if all is done: a segment that finds nothing to do gives the last checkpoint.
+    yield conf.meta_steps
+
+
+def _meta_trained(
+    conf: MetaTrainingConf,
+    ensemble: EnsembleReference,
+    meta_state: "MetaState",
+    last_meta_step: int,
+) -> tuple["MetaState", list[Row]]:
+    from lopt.meta_training import meta_train
+
+    first = int(meta_state.meta_step)
+    groups = _groups(ensemble.path, ensemble.digest)
+    endless = meta_train(_training(conf), groups, meta_state)
+    rows: list[Row] = []
+    waiting: dict[str, Any] | None = None
+    for newest, metrics in itertools.islice(endless, last_meta_step - first):
+        # A step late, so that the device does not wait for the metrics to be fetched.
+        _fetch(waiting, first + len(rows) + 1, rows)
+        meta_state, waiting = newest, metrics
+    _fetch(waiting, last_meta_step, rows)
+    return meta_state, rows
+
+
+def _fetch(metrics: dict[str, Any] | None, meta_step: int, rows: list[Row]) -> None:
+    if metrics is not None:
+        values = {name: float(value) for name, value in metrics.items()}
+        rows.append((meta_step, values))
+        terminal.reach(meta_step, f"meta-loss {values['meta/loss']:.3f}")
+
+
+def _log(run: RunReference, rows: list[Row]) -> None:
+    """Log the steps that are not logged yet: a process may die between this and its checkpoint."""
+    logged = tracking.last_step(run.mlflow_run_id, "meta/loss")
+    tracking.log_metrics(run.mlflow_run_id, [row for row in rows if row[0] > logged])
+
+
+def _restored(
+    run: RunReference, conf: MetaTrainingConf, ensemble: EnsembleReference, checkpoints: Any
+) -> "MetaState":
+    from lopt.checkpoint import CheckpointError
+
+    meta_state = _initial(run, conf, ensemble)
+    if checkpoints.latest() is None:
+        return meta_state
+    restored: tuple[MetaState, Any] = checkpoints.restore(like=meta_state)
+    meta_state, facts = restored
+    if facts != _facts(run):
+        raise CheckpointError(
+            f"The checkpoints in {_checkpoints(run)} are of {facts}, but this run is of "
+            f"{_facts(run)}: they were put there by somebody. Move them away to begin anew."
+        )
+    return meta_state
+
+
+def _initial(run: RunReference, conf: MetaTrainingConf, ensemble: EnsembleReference) -> "MetaState":
+    import jax
+
+    import lopt.architectures
+    from lopt.architectures import LearnedOptimizer
+    from lopt.catalogue import find_class
+    from lopt.meta_training import init_meta_state
+
+    architecture: Any = find_class(lopt.architectures, LearnedOptimizer, conf.architecture)
+    optimizer_key, state_key = jax.random.split(jax.random.key(run.seed))
+    optimizer = getattr(architecture, conf.preset)(key=optimizer_key)
+    groups = _groups(ensemble.path, ensemble.digest)
+    return init_meta_state(_training(conf), optimizer, groups, state_key)
+
+
+def _training(conf: MetaTrainingConf) -> "MetaTraining":
+    from lopt.meta_gradients import TrajectoryLengths, TruncatedBackprop
+    from lopt.meta_training import MetaTraining
+
+    lengths = TrajectoryLengths(
+        conf.shortest_unrolls, conf.mean_extra_unrolls, conf.longest_unrolls
+    )
+    estimator = TruncatedBackprop(
+        unroll_steps=conf.unroll_steps,
+        problems=conf.problems,
+        lengths=lengths,
+        problem_clip_norm=conf.problem_clip_norm,
+        second_derivatives=conf.second_derivatives,
+    )
+    return MetaTraining(
+        estimator=estimator,
+        meta_learning_rate=conf.meta_learning_rate,
+        warmup_steps=conf.warmup_meta_steps,
+        decay_steps=conf.meta_steps,
+        clip_norm=conf.clip_norm,
+    )
+
+
+# Building the problems takes seconds, and every segment needs them.
+@functools.lru_cache(maxsize=2)
+def _groups(path: str, digest: str) -> tuple["Group", ...]:
+    from lopt.ensembles import Ensemble, EnsembleError
+
+    ensemble = Ensemble.read(Path(path))
+    if ensemble.digest != digest:
+        raise EnsembleError(f"{path} was {digest} when it was drawn, and is {ensemble.digest} now.")
+    return ensemble.groups()
+
+
+def _provenance(
+    run: RunReference,
+    conf: MetaTrainingConf,
+    ensemble: EnsembleReference,
+    checkpoint: CheckpointReference,
+) -> Any:
+    from prefect.runtime import flow_run
+
+    from lopt.provenance import Provenance
+    from lopt.version import lopt_version
+
+    return Provenance(
+        lopt_version=lopt_version(),
+        seed=run.seed,
+        meta_steps=checkpoint.meta_step,
+        git_commit=code_version.git_commit(),
+        mlflow_run_id=run.mlflow_run_id,
+        flow_run_id=flow_run.get_id(),
+        conf=conf.canonical(),
+        ensemble_digest=ensemble.digest,
+        checkpoint_digest=checkpoint.digest,
+    )
+
+
+def _facts(run: RunReference) -> dict[str, Any]:
+    return {"conf_digest": run.conf_digest, "seed": run.seed}
+
+
+def _checkpoints(run: RunReference) -> Path:
+    return Path(run.directory) / "checkpoints"
+
+
+def _reference(run: RunReference, checkpoints: Any, meta_step: int) -> CheckpointReference:
+    return CheckpointReference(
+        directory=str(_checkpoints(run)),
+        meta_step=meta_step,
+        digest=checkpoints.digest(meta_step),
+    )
