@@ -9,11 +9,11 @@ from tasks.ensembles import draw_ensemble
 from tasks.meta_training import (
     find_checkpoint,
     meta_train_segment,
-    release_of,
     segment_ends,
     write_release,
 )
 from tasks.references import ReleaseReference
+from tasks.releases import release_of
 from tasks.tracked_inputs import log_ensemble
 
 

@@ -23,6 +23,16 @@ def lock_digest() -> str | None:
     return hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else None
 
 
+def library_digest() -> str:
+    """Return the SHA-256 of lopt's source and of JAX's version: what decides what it computes."""
+    import jax
+
+    digest = hashlib.sha256(jax.__version__.encode())
+    for path in sorted((REPOSITORY / "components" / "lopt").rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
 def _git(*arguments: str) -> str | None:
     try:
         answer = subprocess.run(

@@ -30,7 +30,17 @@ def main(flow: Callable[..., Any], arguments: Sequence[str] | None = None) -> No
     # Without this a SIGTERM would end the process with nothing told to MLflow or Prefect.
     signal.signal(signal.SIGTERM, _exit)
     values = {name: getattr(conf, name) for name in sections}
-    flow(**values, **{name: getattr(options, name) for name in names})
+    try:
+        flow(**values, **{name: getattr(options, name) for name in names})
+    except Exception as error:
+        if not _is_ours(error):
+            raise
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+def _is_ours(error: Exception) -> bool:
+    """Return whether the message says what to do, so that no traceback is needed."""
+    return type(error).__module__.partition(".")[0] in {"lopt", "tasks"}
 
 
 def _parameters(flow: Callable[..., Any]) -> tuple[list[str], list[str]]:

@@ -14,6 +14,11 @@ def check(conf: Conf, sections: Sequence[str]) -> None:
         lines += _architecture(conf.meta_training)
     if "evaluation" in sections:
         lines += _records(conf.evaluation)
+    if "evaluation" in sections and conf.evaluation.held_out_seed == conf.ensemble.seed:
+        lines.append(
+            f"evaluation.held_out_seed: {conf.evaluation.held_out_seed} is not allowed; "
+            "allowed: any other than ensemble.seed, or nothing would be held out"
+        )
     if "ensemble" in sections:
         lines += _entries(conf.ensemble)
     if lines:

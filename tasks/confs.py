@@ -128,6 +128,10 @@ class EvaluationConf(StageConf):
         le=10_000,
         description="Trajectories on each target: draws, initial params and minibatches.",
     )
+    held_out_seed: Seed = Field(
+        default=1_000_000,
+        description="Seed with which the ensemble's entries are drawn anew; not the ensemble's.",
+    )
     held_out_steps: int = Field(
         default=300, ge=1, le=1_000_000, description="Inner steps on draws of the ensemble."
     )

@@ -1,7 +1,8 @@
 """Drawing ensembles."""
 
+import functools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
@@ -9,6 +10,9 @@ from tasks import settings
 from tasks.confs import EnsembleConf
 from tasks.references import EnsembleReference
 from tasks.yaml_files import read_yaml
+
+if TYPE_CHECKING:
+    from lopt.ensembles import Group
 
 CHARACTERS_OF_DIGEST = 16
 
@@ -42,3 +46,18 @@ def draw_ensemble(conf: EnsembleConf) -> EnsembleReference:
         entries=len(drawn.rows),
         programs=len({row.program for row in drawn.rows}),
     )
+
+
+# Building the problems takes seconds, and every segment needs them.
+@functools.lru_cache(maxsize=2)
+def groups_of(ensemble: EnsembleReference) -> tuple["Group", ...]:
+    """Return the problems of a drawn ensemble, stacked by program."""
+    from lopt.ensembles import Ensemble, EnsembleError
+
+    read = Ensemble.read(Path(ensemble.path))
+    if read.digest != ensemble.digest:
+        raise EnsembleError(
+            f"{ensemble.path} was {ensemble.digest} when it was drawn, and is {read.digest} now. "
+            "Draw it again."
+        )
+    return read.groups()

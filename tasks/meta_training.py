@@ -1,6 +1,5 @@
 """Meta-training by segments: the unit of retrying, and of resuming after a fault."""
 
-import functools
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +9,11 @@ from prefect import task
 
 from tasks import code_version, run_folders, terminal, tracking
 from tasks.confs import MetaTrainingConf
+from tasks.ensembles import groups_of
 from tasks.references import CheckpointReference, EnsembleReference, ReleaseReference, RunReference
+from tasks.releases import release_of
 
 if TYPE_CHECKING:
-    from lopt.ensembles import Group
     from lopt.meta_training import MetaState, MetaTraining
 
 MODEL_NAME = "optimizer"
@@ -81,18 +81,6 @@ def write_release(
     return release_of(folder)
 
 
-def release_of(folder: run_folders.RunFolder) -> ReleaseReference:
-    """Return the release of a finished run."""
-    from lopt import release
-
-    return ReleaseReference(
-        directory=str(folder.release),
-        digest=release.digest(folder.release),
-        mlflow_run_id=folder.record.mlflow_run_id,
-        model_uri=folder.record.model_uri,
-    )
-
-
 def segment_ends(conf: MetaTrainingConf, done: int) -> Iterator[int]:
     """Yield the meta-steps at which the segments end that are still to be run."""
     for end in range(conf.segment_meta_steps, conf.meta_steps, conf.segment_meta_steps):
@@ -111,7 +99,7 @@ def _meta_trained(
     from lopt.meta_training import meta_train
 
     first = int(meta_state.meta_step)
-    groups = _groups(ensemble.path, ensemble.digest)
+    groups = groups_of(ensemble)
     endless = meta_train(_training(conf), groups, meta_state)
     rows: list[Row] = []
     waiting: dict[str, Any] | None = None
@@ -165,7 +153,7 @@ def _initial(run: RunReference, conf: MetaTrainingConf, ensemble: EnsembleRefere
     architecture: Any = find_class(lopt.architectures, LearnedOptimizer, conf.architecture)
     optimizer_key, state_key = jax.random.split(jax.random.key(run.seed))
     optimizer = getattr(architecture, conf.preset)(key=optimizer_key)
-    groups = _groups(ensemble.path, ensemble.digest)
+    groups = groups_of(ensemble)
     return init_meta_state(_training(conf), optimizer, groups, state_key)
 
 
@@ -190,17 +178,6 @@ def _training(conf: MetaTrainingConf) -> "MetaTraining":
         decay_steps=conf.meta_steps,
         clip_norm=conf.clip_norm,
     )
-
-
-# Building the problems takes seconds, and every segment needs them.
-@functools.lru_cache(maxsize=2)
-def _groups(path: str, digest: str) -> tuple["Group", ...]:
-    from lopt.ensembles import Ensemble, EnsembleError
-
-    ensemble = Ensemble.read(Path(path))
-    if ensemble.digest != digest:
-        raise EnsembleError(f"{path} was {digest} when it was drawn, and is {ensemble.digest} now.")
-    return ensemble.groups()
 
 
 def _provenance(

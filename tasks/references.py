@@ -65,8 +65,8 @@ class ReportReference(Reference):
     """An evaluation report of one release."""
 
     directory: str
+    digest: str
     release_digest: str
-    mlflow_run_id: str
 
 
 class ModelVersionReference(Reference):

@@ -42,6 +42,11 @@ def artifact_location() -> str | None:
     return (home() / "mlartifacts").as_uri() if tracking_uri().startswith("sqlite:") else None
 
 
+def prefect_home() -> Path:
+    """Return where Prefect keeps its own: `PREFECT_HOME`, else under the home."""
+    return Path(os.environ.get("PREFECT_HOME") or home() / "prefect")
+
+
 def set_environment() -> None:
     """Give Prefect, MLflow and JAX their settings, leaving alone what the user has set.
 
@@ -55,7 +60,7 @@ def set_environment() -> None:
 
 def _defaults() -> dict[str, str]:
     prefect = {
-        "PREFECT_HOME": str(home() / "prefect"),
+        "PREFECT_HOME": str(prefect_home()),
         # 20 s by default, which a cold start on a busy machine does not keep.
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

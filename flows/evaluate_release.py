@@ -1,0 +1,41 @@
+"""A release against hand-made optimizers, on what it was not trained on."""
+
+from prefect import flow
+
+from tasks import command_line, last_screen, terminal, tracking
+from tasks.confs import DEFAULTS, EnsembleConf, EvaluationConf
+from tasks.datasets import prepare_dataset
+from tasks.ensembles import draw_ensemble
+from tasks.evaluation import evaluate_baselines, evaluate_learned, steps_in_all
+from tasks.references import ReportReference
+from tasks.releases import LATEST, find_release
+from tasks.scores import log_report
+from tasks.tracked_inputs import log_data_set, log_ensemble
+
+
+@flow(name="evaluate-release", flow_run_name="evaluate-release-s{evaluation.seed}")
+def evaluate_release(
+    ensemble: EnsembleConf = DEFAULTS.ensemble,
+    evaluation: EvaluationConf = DEFAULTS.evaluation,
+    release: str = LATEST,
+    parent_mlflow_run_id: str | None = None,
+) -> ReportReference:
+    """Compare a release ("latest", a folder, or a URI of MLflow) with hand-made optimizers."""
+    terminal.heading("Evaluation")
+    confs = {"ensemble": ensemble, "evaluation": evaluation}
+    found = find_release(release)
+    with tracking.tracked("evaluate-release", confs, parent_mlflow_run_id) as mlflow_run_id:
+        held_out = draw_ensemble(ensemble.model_copy(update={"seed": evaluation.held_out_seed}))
+        digits = prepare_dataset("digits", DEFAULTS.datasets)
+        log_ensemble(mlflow_run_id, held_out, "evaluation")
+        log_data_set(mlflow_run_id, digits, "evaluation")
+        with terminal.stage("optimizers x targets", steps_in_all(held_out)):
+            baselines = evaluate_baselines(evaluation, held_out, digits)
+            report = evaluate_learned(evaluation, held_out, digits, found, baselines)
+        log_report(mlflow_run_id, report)
+    last_screen.show_scores(report)
+    return report
+
+
+if __name__ == "__main__":
+    command_line.main(evaluate_release)

@@ -1,0 +1,40 @@
+"""The whole cycle: data sets, ensemble, meta-training, evaluation, publication."""
+
+from prefect import flow
+
+from flows.evaluate_release import evaluate_release
+from flows.generate_ensemble import generate_ensemble
+from flows.meta_train import meta_train
+from flows.prepare_datasets import prepare_datasets
+from flows.publish_release import publish_release
+from tasks import command_line, tracking
+from tasks.confs import (
+    DEFAULTS,
+    DatasetsConf,
+    EnsembleConf,
+    EvaluationConf,
+    MetaTrainingConf,
+    PublicationConf,
+)
+from tasks.references import ModelVersionReference
+
+
+@flow(name="full-cycle", flow_run_name="full-cycle-{meta_training.architecture}")
+def full_cycle(
+    datasets: DatasetsConf = DEFAULTS.datasets,
+    ensemble: EnsembleConf = DEFAULTS.ensemble,
+    meta_training: MetaTrainingConf = DEFAULTS.meta_training,
+    evaluation: EvaluationConf = DEFAULTS.evaluation,
+    publication: PublicationConf = DEFAULTS.publication,
+) -> ModelVersionReference:
+    """Meta-train an optimizer, compare it with hand-made ones, and publish it."""
+    with tracking.tracked("full-cycle", {}) as mlflow_run_id:
+        prepare_datasets(datasets, mlflow_run_id)
+        generate_ensemble(ensemble, mlflow_run_id)
+        release = meta_train(ensemble, meta_training, mlflow_run_id)
+        report = evaluate_release(ensemble, evaluation, release.directory, mlflow_run_id)
+        return publish_release(publication, release.directory, report.directory, mlflow_run_id)
+
+
+if __name__ == "__main__":
+    command_line.main(full_cycle)

@@ -1,0 +1,32 @@
+"""A release into MLflow's model registry, from where everybody loads it."""
+
+from prefect import flow
+
+from tasks import command_line, last_screen, terminal, tracking
+from tasks.confs import DEFAULTS, PublicationConf
+from tasks.publication import announce, find_report, register_release
+from tasks.references import ModelVersionReference
+from tasks.releases import LATEST, find_release
+
+
+@flow(name="publish-release", flow_run_name="publish-{publication.model_name}")
+def publish_release(
+    publication: PublicationConf = DEFAULTS.publication,
+    release: str = LATEST,
+    report: str = LATEST,
+    parent_mlflow_run_id: str | None = None,
+) -> ModelVersionReference:
+    """Register a release, with what its report says, and move the alias to it."""
+    terminal.heading("Publication")
+    confs = {"publication": publication}
+    found = find_release(release)
+    compared = find_report(report, found)
+    with tracking.tracked("publish-release", confs, parent_mlflow_run_id) as mlflow_run_id:
+        version = register_release(publication, found, compared, mlflow_run_id)
+        announce(version, compared)
+    last_screen.show_version(version)
+    return version
+
+
+if __name__ == "__main__":
+    command_line.main(publish_release)

@@ -1,0 +1,120 @@
+"""Comparing a release with hand-made optimizers."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect import task
+
+from tasks import code_version, settings, terminal
+from tasks.confs import EvaluationConf
+from tasks.ensembles import groups_of
+from tasks.references import (
+    DataSetReference,
+    EnsembleReference,
+    ReleaseReference,
+    ReportReference,
+)
+
+if TYPE_CHECKING:
+    from lopt.evaluation import Candidate, Cell, Target
+
+OURS = "learned"
+CHARACTERS_OF_DIGEST = 16
+
+
+@task(name="evaluate-baselines")
+def evaluate_baselines(
+    conf: EvaluationConf, held_out: EnsembleReference, digits: DataSetReference
+) -> str:
+    """Run the baselines, or find that they have been run on the very same; return the folder."""
+    from lopt.evaluation import Report, baselines
+
+    facts = _facts(conf, held_out, digits)
+    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    directory = settings.reports_root() / f"baselines-{key[:CHARACTERS_OF_DIGEST]}"
+    if not directory.is_dir():
+        candidates = baselines(conf.learning_rates)
+        cells = _cells(conf, held_out, digits, candidates, first=0)
+        Report(tuple(cells), facts).write(directory)
+    return str(directory)
+
+
+@task(name="evaluate-release")
+def evaluate_learned(
+    conf: EvaluationConf,
+    held_out: EnsembleReference,
+    digits: DataSetReference,
+    release: ReleaseReference,
+    baselines: str,
+) -> ReportReference:
+    """Run the release on the same targets with the same seeds; write the report on all."""
+    from lopt.evaluation import Report, learned
+    from lopt.loading import load
+
+    theirs = Report.read(Path(baselines))
+    optimizer = load(release.directory)
+    done = len(theirs.cells)
+    cells = _cells(conf, held_out, digits, (learned(optimizer, OURS),), first=done)
+    report = Report((*cells, *theirs.cells), {**theirs.facts, "release": release.digest})
+    name = f"{release.digest[:CHARACTERS_OF_DIGEST]}-{report.digest[:CHARACTERS_OF_DIGEST]}"
+    directory = report.write(settings.reports_root() / name)
+    return ReportReference(
+        directory=str(directory), digest=report.digest, release_digest=release.digest
+    )
+
+
+def steps_in_all(held_out: EnsembleReference) -> int:
+    """Return how many pairs of an optimizer and a target there are to run."""
+    from lopt.evaluation import baselines
+
+    return (1 + len(baselines())) * (len(groups_of(held_out)) + len(_DIGITS))
+
+
+_DIGITS = ("digits_mlp", "digits_convnet")
+
+
+def _cells(
+    conf: EvaluationConf,
+    held_out: EnsembleReference,
+    digits: DataSetReference,
+    candidates: "tuple[Candidate, ...]",
+    first: int,
+) -> "list[Cell]":
+    import jax
+
+    from lopt.evaluation import evaluate
+
+    key = jax.random.key(conf.seed)
+    cells = []
+    for cell in evaluate(_targets(conf, held_out, digits), candidates, conf.seeds, key):
+        cells.append(cell)
+        terminal.reach(first + len(cells), f"{cell.optimizer} on {cell.target}")
+    return cells
+
+
+def _targets(
+    conf: EvaluationConf, held_out: EnsembleReference, digits: DataSetReference
+) -> "list[Target]":
+    from lopt.datasets import open_dataset
+    from lopt.evaluation.targets import digits as networks
+    from lopt.evaluation.targets.held_out import HeldOut
+
+    data = open_dataset(Path(digits.directory))
+    return [
+        *(HeldOut.of(g, conf.held_out_steps, conf.record_every) for g in groups_of(held_out)),
+        *(getattr(networks, name)(data, conf.digits_steps, conf.record_every) for name in _DIGITS),
+    ]
+
+
+def _facts(
+    conf: EvaluationConf, held_out: EnsembleReference, digits: DataSetReference
+) -> dict[str, Any]:
+    """Return everything that decides what the baselines do."""
+    return {
+        "conf": conf.canonical(),
+        "held_out_ensemble": held_out.digest,
+        "digits": digits.digest,
+        "library": code_version.library_digest(),
+    }

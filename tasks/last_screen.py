@@ -1,0 +1,51 @@
+"""The last screen of a cycle: the scores, what was published, and what to type next."""
+
+from pathlib import Path
+
+from rich.table import Table
+
+from tasks import settings, terminal
+from tasks.evaluation import OURS
+from tasks.references import ModelVersionReference, ReportReference
+from tasks.score_table import LEGEND, ScoreTable, score_table, verdict
+
+
+def show_scores(reference: ReportReference) -> None:
+    """Print the table of scores and what it says."""
+    from lopt.evaluation import Report
+
+    report = Report.read(Path(reference.directory))
+    console = terminal.console()
+    console.print(_rich(score_table(report, OURS)))
+    console.print(LEGEND, style="dim", highlight=False)
+    for line in verdict(report, OURS):
+        terminal.say(f"* {line}")
+
+
+def show_version(version: ModelVersionReference) -> None:
+    """Print the model version, and the lines to look at everything and to use the optimizer."""
+    lines = [
+        "",
+        f"Published: {version.name} version {version.version}, alias {version.alias}",
+        "",
+        "Look at the runs, the curves and the model:",
+        f"  mlflow server --backend-store-uri {settings.tracking_uri()} --host 127.0.0.1 "
+        "--port 5000 --workers 1",
+        "  http://127.0.0.1:5000/#/experiments",
+        "Look at the flows:",
+        f"  PREFECT_HOME={settings.prefect_home()} prefect server start",
+        "Use the optimizer, with `pip install lopt[mlflow]`:",
+        f"  export MLFLOW_TRACKING_URI={settings.tracking_uri()}",
+        f'  optimizer = lopt.load("{version.uri}").transformation()  # for optax.adam(1e-3)',
+    ]
+    for line in lines:
+        terminal.say(line)
+
+
+def _rich(table: ScoreTable) -> Table:
+    shown = Table(title="Scores", title_justify="left")
+    for index, name in enumerate(table.heading):
+        shown.add_column(name, justify="left" if index == 0 else "right", no_wrap=True)
+    for row in table.rows:
+        shown.add_row(*row, style="bold" if row[0].startswith("mean") else None)
+    return shown

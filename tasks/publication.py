@@ -1,0 +1,96 @@
+"""Publishing a release in MLflow's model registry."""
+
+from pathlib import Path
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+
+from tasks import settings, tracking
+from tasks.confs import PublicationConf
+from tasks.evaluation import OURS
+from tasks.references import ModelVersionReference, ReleaseReference
+from tasks.score_table import SINGLE, held_out_difference, markdown, score_table, verdict
+
+MODEL_NAME = "optimizer"
+NO_REPORT = "none"
+
+
+class NoReportError(LookupError):
+    """There is no report of a release."""
+
+
+@task(name="register-release", retries=1, retry_delay_seconds=5)
+def register_release(
+    conf: PublicationConf, release: ReleaseReference, report: str, mlflow_run_id: str
+) -> ModelVersionReference:
+    """Make the release a version of the registered model, and move the alias to it."""
+    import mlflow
+
+    from lopt.loading import load
+    from lopt.model_card import model_card
+
+    optimizer = load(release.directory)
+    uri = release.model_uri or _logged(release, mlflow_run_id)
+    client = tracking.client()
+    tags = {"release_digest": release.digest, **_comparison(report)}
+    version = mlflow.register_model(uri, conf.model_name, tags=tags)
+    client.update_model_version(conf.model_name, version.version, model_card(optimizer))
+    client.set_registered_model_alias(conf.model_name, conf.alias, version.version)
+    return ModelVersionReference(
+        name=conf.model_name,
+        version=int(version.version),
+        alias=conf.alias,
+        uri=f"models:/{conf.model_name}@{conf.alias}",
+    )
+
+
+@task(name="announce-version")
+def announce(version: ModelVersionReference, report: str) -> None:
+    """Show in Prefect what was published and how it compares."""
+    text = f"# {version.name} version {version.version} is now {version.alias}\n\n"
+    if report != NO_REPORT:
+        from lopt.evaluation import Report
+
+        read = Report.read(Path(report))
+        text += markdown(score_table(read, OURS), verdict(read, OURS))
+    else:
+        text += "No report of this release was found: nothing is known of how it compares.\n"
+    create_markdown_artifact(text, key="published", description=version.uri)
+
+
+def find_report(report: str, release: ReleaseReference) -> str:
+    """Return the folder of a report: the newest one of the release, or the one that is named.
+
+    "none" where "latest" finds none. Raises `NoReportError` for a folder that is no report.
+    """
+    if report != "latest":
+        if not (Path(report) / "report.json").is_file():
+            raise NoReportError(f"{report} is no report. Run `python -m flows.evaluate_release`.")
+        return report
+    found = settings.reports_root().glob(f"{release.digest[:16]}-*")
+    newest = max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+    return NO_REPORT if newest is None else str(newest)
+
+
+def _logged(release: ReleaseReference, mlflow_run_id: str) -> str:
+    from lopt import registry
+    from lopt.loading import load
+
+    optimizer = load(release.directory)
+    return str(registry.log_model(optimizer, MODEL_NAME, run_id=mlflow_run_id).model_uri)
+
+
+def _comparison(report: str) -> dict[str, str]:
+    """Return as tags by how much the release differs from the baselines, none without a report."""
+    if report == NO_REPORT:
+        return {}
+    from lopt.evaluation import Report
+
+    read = Report.read(Path(report))
+    gaps = [
+        held_out_difference(read, OURS, other, SINGLE) for other in read.optimizers if other != OURS
+    ]
+    return {
+        f"held_out_difference.{gap.other}": f"{gap.value:+.4f} ({gap.low:+.4f} to {gap.high:+.4f})"
+        for gap in gaps
+    }

@@ -1,0 +1,48 @@
+"""What MLflow and Prefect are told about an evaluation."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+
+from tasks import tracking
+from tasks.evaluation import OURS
+from tasks.references import ReportReference
+from tasks.score_table import markdown, score_table, verdict
+
+if TYPE_CHECKING:
+    from lopt.evaluation import Report
+
+
+@task(name="log-report")
+def log_report(mlflow_run_id: str, reference: ReportReference) -> None:
+    """Log scores as metrics, tables as artifacts; show the table in Prefect."""
+    from lopt.evaluation import Report
+
+    directory = Path(reference.directory)
+    report = Report.read(directory)
+    text = markdown(score_table(report, OURS), verdict(report, OURS))
+    tracking.log_metrics(mlflow_run_id, [(0, metrics(report))])
+    tracking.log_files(mlflow_run_id, sorted(directory.iterdir()), "report")
+    tracking.client().log_text(mlflow_run_id, text, "report/scores.md")
+    create_markdown_artifact(text, key="scores", description="Scores of all optimizers")
+
+
+def metrics(report: "Report") -> dict[str, float]:
+    """Return all scores and differences under names that MLflow takes."""
+    scores = {
+        f"evaluation/{measure}/{one.target}/{_name(one.optimizer)}/{_name(one.choice)}": one.value
+        for measure in report.measures
+        for one in report.scores(measure)
+    }
+    gaps = {
+        f"evaluation/difference/{gap.target}/{_name(gap.other)}/{_name(gap.choice)}": gap.value
+        for gap in report.differences(OURS, "area")
+    }
+    return scores | gaps
+
+
+def _name(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", text.lower())
