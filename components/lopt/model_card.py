@@ -1,0 +1,52 @@
+"""A page about a learned optimizer, for people who find it in a registry."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+
+from lopt.architectures.base import LearnedOptimizer
+
+
+def model_card(optimizer: LearnedOptimizer) -> str:
+    """Return a Markdown text: what it is, how it is used, where it came from.
+
+    **Example**
+
+    ```python
+    Path("README.md").write_text(model_card(optimizer))
+    ```
+    """
+    architecture = type(optimizer)
+    meta_params = sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(optimizer, eqx.is_array)))
+    facts = {
+        "Architecture": f"{architecture.__name__}, version {architecture.version}",
+        "Meta-params": f"{meta_params:,}",
+        **{f"`{name}`": repr(v) for name, v in optimizer.hyper_parameters().items()},
+    }
+    return f"""# A learned optimizer
+
+An optax gradient transformation whose rule was itself trained (meta-trained) by lopt.
+
+```python
+import lopt
+
+optimizer = lopt.load("models:/learned-optimizer@champion")
+transformation = optimizer.transformation()  # where optax.adam(1e-3) stood
+```
+
+{_table(facts)}
+## Where it came from
+
+{_table(_provenance(optimizer)) if optimizer.provenance else "Not recorded."}
+"""
+
+
+def _provenance(optimizer: LearnedOptimizer) -> dict[str, str]:
+    known = dataclasses.asdict(optimizer.provenance) if optimizer.provenance else {}
+    return {f"`{name}`": f"`{value}`" for name, value in known.items() if value not in (None, ())}
+
+
+def _table(facts: dict[str, str]) -> str:
+    rows = [f"| {name} | {value.replace('|', '&#124;')} |" for name, value in facts.items()]
+    return "\n".join(["| | |", "|---|---|", *rows]) + "\n"
