@@ -37,7 +37,7 @@ class Cell:
     @property
     def diverged(self) -> Bool[np.ndarray, "rates seeds"]:
         """Which trajectories have diverged."""
-        return np.logical_not(np.isfinite(self.losses[:, :, -1]))
+        return np.asarray(~np.isfinite(self.losses[:, :, -1]))
 
     @property
     def tuned(self) -> bool:

@@ -49,6 +49,18 @@ def measures(cell: Cell) -> tuple[str, ...]:
     return (AREA, FINAL, *cell.metrics)
 
 
+def unit(measure: str) -> str:
+    """Say what an axis of this measure holds.
+
+    **Example**
+
+    ```python
+    unit("area")  # "area: log10(loss / initial loss)"
+    ```
+    """
+    return f"{measure}: log10(loss / initial loss)" if measure in (AREA, FINAL) else measure
+
+
 def better(cell: Cell, measure: str) -> Better:
     """Say whether lower or higher values of a measure are better.
 
@@ -71,7 +83,7 @@ def values(cell: Cell, measure: str) -> Float64[np.ndarray, "rates seeds"]:
     ```
     """
     if measure == AREA:
-        return np.mean(log_relative_losses(cell.losses)[..., 1:], axis=-1)
+        return np.asarray(log_relative_losses(cell.losses)[..., 1:].mean(axis=-1))
     if measure == FINAL:
         return np.asarray(log_relative_losses(cell.losses)[..., -1])
     return np.asarray(cell.metrics[measure], np.float64)

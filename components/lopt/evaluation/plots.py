@@ -1,0 +1,159 @@
+"""Plots of a report: loss against step for each target, and all scores at a glance.
+
+matplotlib is imported inside the functions, and none of its global state is touched.
+"""
+
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lopt.evaluation.cell import Cell
+from lopt.evaluation.choices import choices, chosen
+from lopt.evaluation.measures import AREA, log_relative_losses, unit
+from lopt.evaluation.report import Report
+from lopt.evaluation.tables import RATE, name
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's, which people with any kind of colour vision tell apart."""
+
+
+def write_plots(report: Report, directory: Path) -> tuple[Path, ...]:
+    """Write a PNG for each target and one with all scores; return where they are.
+
+    **Example**
+
+    ```python
+    for path in write_plots(report, Path("report_plots")):
+        mlflow.log_artifact(str(path))
+    ```
+    """
+    figures = {
+        f"loss_{target.replace('/', '_')}.png": loss_figure(report, target)
+        for target in report.targets
+    }
+    figures["scores.png"] = score_figure(report)
+    directory.mkdir(parents=True, exist_ok=True)
+    return tuple(_write(figure, directory / file) for file, figure in figures.items())
+
+
+def loss_figure(report: Report, target: str) -> "Figure":
+    """Plot the relative loss against the inner step, a colour for each optimizer.
+
+    Solid lines are the default rate or the best single rate over the targets of the report,
+    dashed ones the best rate for this target where that is another. Lines are medians over
+    seeds, bands reach from the first to the third quartile. The axis holds what is scored:
+    a relative loss of at least 1e-6 and at most 100, a diverged trajectory staying at 100.
+
+    **Example**
+
+    ```python
+    loss_figure(report, "digits/mlp").savefig("digits_mlp.png")
+    ```
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.0, 4.5), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    for index, optimizer in enumerate(report.optimizers):
+        _plot_optimizer(axes, report, optimizer, target, COLOURS[index % len(COLOURS)])
+    axes.set_yscale("log")
+    axes.set_xlabel("inner step")
+    axes.set_ylabel("loss / initial loss")
+    axes.set_title(f"{target} (median and quartiles of {report.cells[0].seeds} seeds)")
+    axes.grid(visible=True, alpha=0.3)
+    figure.legend(loc="outside right upper", fontsize="small", frameon=False)
+    return figure
+
+
+def score_figure(report: Report, measure: str = AREA) -> "Figure":
+    """Draw a heat map of the scores, optimizers down, targets and their mean across.
+
+    **Example**
+
+    ```python
+    score_figure(report, "test_accuracy").savefig("accuracy.png")
+    ```
+    """
+    from matplotlib.figure import Figure
+
+    scores = report.scores(measure)
+    rows, columns = (
+        list(dict.fromkeys(map(name, scores))),
+        list(dict.fromkeys(score.target for score in scores)),
+    )
+    values = np.full((len(rows), len(columns)), np.nan)
+    for score in scores:
+        values[rows.index(name(score)), columns.index(score.target)] = score.value
+    figure = Figure(
+        figsize=(2.5 + 0.95 * len(columns), 1.8 + 0.42 * len(rows)), dpi=120, layout="constrained"
+    )
+    axes = figure.add_subplot()
+    lower = scores[0].better == "lower"
+    _heat_map(axes, values, rows, columns, unit(measure), lower=lower)
+    axes.set_title(f"{measure}, {scores[0].better} is better; bold: best of the column")
+    return figure
+
+
+def _plot_optimizer(axes: "Axes", report: Report, optimizer: str, target: str, colour: str) -> None:
+    cells = report.of(optimizer)
+    drawn: set[float] = set()
+    for choice in choices(cells):
+        cell = next(cell for cell in chosen(cells, choice) if cell.target == target)
+        rate = cell.learning_rates[0]
+        if rate not in drawn:
+            label = f"{optimizer}{RATE[choice]}" + (f", {rate:g}" if RATE[choice] else "")
+            _plot_cell(axes, cell, colour, label, dashed=bool(drawn))
+        drawn.add(rate)
+
+
+def _plot_cell(axes: "Axes", cell: Cell, colour: str, label: str, *, dashed: bool) -> None:
+    relative = 10.0 ** log_relative_losses(cell.losses[0])
+    low, middle, high = np.quantile(relative, [0.25, 0.5, 0.75], axis=0)
+    axes.plot(cell.steps, middle, "--" if dashed else "-", color=colour, label=label, lw=1.6)
+    if not dashed:
+        axes.fill_between(cell.steps, low, high, color=colour, alpha=0.15, lw=0)
+
+
+def _heat_map(
+    axes: "Axes",
+    values: np.ndarray,
+    rows: list[str],
+    columns: list[str],
+    label: str,
+    *,
+    lower: bool,
+) -> None:
+    finite = np.where(np.isfinite(values), values, np.nan)
+    image = axes.imshow(finite, cmap="cividis_r" if lower else "cividis", aspect="auto")
+    axes.set_xticks(range(len(columns)), columns, rotation=35, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(rows)), rows)
+    best = (values.min if lower else values.max)(axis=0)
+    for (row, column), value in np.ndenumerate(values):
+        red, green, blue, _ = image.cmap(image.norm(finite[row, column]))
+        luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+        axes.text(
+            column,
+            row,
+            f"{value:.2f}",
+            ha="center",
+            va="center",
+            color="black" if luminance > 0.45 else "white",
+            weight="bold" if value == best[column] else "normal",
+            fontsize="small",
+        )
+    axes.figure.colorbar(image, ax=axes, label=label)
+
+
+def _write(figure: "Figure", path: Path) -> Path:
+    aside = path.with_name(f".{uuid.uuid4().hex}.{path.name}")
+    try:
+        figure.savefig(aside)
+        return aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
