@@ -9,7 +9,8 @@ from tasks import settings, tracking
 from tasks.confs import PublicationConf
 from tasks.evaluation import OURS
 from tasks.references import ModelVersionReference, ReleaseReference
-from tasks.score_table import SINGLE, held_out_difference, markdown, score_table, verdict
+from tasks.score_table import SINGLE, gap_text, held_out_difference, markdown, score_table, verdict
+from tasks.scores import metric_name
 
 MODEL_NAME = "optimizer"
 NO_REPORT = "none"
@@ -87,10 +88,6 @@ def _comparison(report: str) -> dict[str, str]:
     from lopt.evaluation import Report
 
     read = Report.read(Path(report))
-    gaps = [
-        held_out_difference(read, OURS, other, SINGLE) for other in read.optimizers if other != OURS
-    ]
-    return {
-        f"held_out_difference.{gap.other}": f"{gap.value:+.4f} ({gap.low:+.4f} to {gap.high:+.4f})"
-        for gap in gaps
-    }
+    others = [name for name in read.optimizers if name != OURS]
+    gaps = {name: held_out_difference(read, OURS, name, SINGLE) for name in others}
+    return {f"held_out_difference.{metric_name(name)}": gap_text(gap) for name, gap in gaps.items()}

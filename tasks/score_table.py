@@ -52,11 +52,8 @@ def held_out_difference(report: "Report", ours: str, other: str, choice: str) ->
 
 def verdict(report: "Report", ours: str) -> list[str]:
     """Say how ours compares with each baseline, and on which targets it loses."""
-    lines = []
-    for other in (name for name in report.optimizers if name != ours):
-        for choice in (SINGLE, TUNED):
-            lines.append(_sentence(held_out_difference(report, ours, other, choice)))
-    return [*lines, *_losses(report, ours)]
+    others = [name for name in report.optimizers if name != ours]
+    return [*(_sentence(report, ours, other) for other in others), *_losses(report, ours)]
 
 
 def markdown(table: ScoreTable, lines: Sequence[str]) -> str:
@@ -64,6 +61,11 @@ def markdown(table: ScoreTable, lines: Sequence[str]) -> str:
     rows = [table.heading, ("---",) * len(table.heading), *table.rows]
     text = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     return "\n\n".join([text, LEGEND, "\n".join(f"* {line}" for line in lines)]) + "\n"
+
+
+def gap_text(gap: "Difference") -> str:
+    """Write a difference with its interval."""
+    return f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
 
 
 def _row(
@@ -85,12 +87,10 @@ def _number(score: "Score") -> str:
     return f"{score.value:.2f} ±{(score.high - score.low) / 2:.2f}{diverged}"
 
 
-def _sentence(gap: "Difference") -> str:
-    how = {"better": "beats", "worse": "loses to", "undecided": "is not told apart from"}
-    return (
-        f"On the held-out draws ours {how[gap.verdict]} {gap.other} at its {gap.choice}: "
-        f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})."
-    )
+def _sentence(report: "Report", ours: str, other: str) -> str:
+    gaps = [held_out_difference(report, ours, other, choice) for choice in (SINGLE, TUNED)]
+    parts = [f"{gap.verdict} at its {gap.choice}, {gap_text(gap)}" for gap in gaps]
+    return f"Ours against {other} on the held-out draws: {'; '.join(parts)}."
 
 
 def _losses(report: "Report", ours: str) -> list[str]:

@@ -10,7 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 from tasks import tracking
 from tasks.evaluation import OURS
 from tasks.references import ReportReference
-from tasks.score_table import markdown, score_table, verdict
+from tasks.score_table import MEASURE, markdown, score_table, verdict
 
 if TYPE_CHECKING:
     from lopt.evaluation import Report
@@ -33,16 +33,21 @@ def log_report(mlflow_run_id: str, reference: ReportReference) -> None:
 def metrics(report: "Report") -> dict[str, float]:
     """Return all scores and differences under names that MLflow takes."""
     scores = {
-        f"evaluation/{measure}/{one.target}/{_name(one.optimizer)}/{_name(one.choice)}": one.value
+        _key(measure, one.target, one.optimizer, one.choice): one.value
         for measure in report.measures
         for one in report.scores(measure)
     }
     gaps = {
-        f"evaluation/difference/{gap.target}/{_name(gap.other)}/{_name(gap.choice)}": gap.value
-        for gap in report.differences(OURS, "area")
+        _key("difference", gap.target, gap.other, gap.choice): gap.value
+        for gap in report.differences(OURS, MEASURE)
     }
     return scores | gaps
 
 
-def _name(text: str) -> str:
+def _key(measure: str, target: str, optimizer: str, choice: str) -> str:
+    return f"evaluation/{measure}/{target}/{metric_name(optimizer)}/{metric_name(choice)}"
+
+
+def metric_name(text: str) -> str:
+    """Return a name as MLflow takes it: small letters, digits and underscores."""
     return re.sub(r"[^a-z0-9]+", "_", text.lower())
