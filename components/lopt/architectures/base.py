@@ -3,7 +3,7 @@
 import dataclasses
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -12,6 +12,9 @@ from jaxtyping import Array, PyTree
 
 from lopt.architectures.learning_rates import DEFAULT_LEARNING_RATE, InitialLearningRate
 from lopt.provenance import Provenance
+
+
+Optimizer = TypeVar("Optimizer", bound="LearnedOptimizer")
 
 
 class LearnedOptimizer(eqx.Module):
@@ -57,13 +60,14 @@ class LearnedOptimizer(eqx.Module):
             if field.metadata.get("static", False) and field.name != "provenance"
         }
 
-    def with_provenance(self, provenance: Provenance | None) -> Self:
+    def with_provenance(self: Optimizer, provenance: Provenance | None) -> Optimizer:
         """Return the same optimizer with another record of where it came from."""
         # `dataclasses.replace` would call `__init__`, which draws new meta-params.
-        changed = object.__new__(type(self))
-        for field in dataclasses.fields(self):
-            object.__setattr__(changed, field.name, getattr(self, field.name))
-        object.__setattr__(changed, "provenance", provenance)
+        leaves, structure = jax.tree.flatten(self)
+        changed = jax.tree.unflatten(structure, leaves)
+        vars(changed).pop("provenance", None)
+        if provenance is not None:
+            object.__setattr__(changed, "provenance", provenance)
         return changed
 
 

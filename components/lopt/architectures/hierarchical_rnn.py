@@ -9,7 +9,7 @@ change of the scalar's log learning rate.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -186,12 +186,12 @@ class HierarchicalRNN(LearnedOptimizer):
         self.initial_hidden = hidden if learned_initial_state else None
 
     @classmethod
-    def release(cls, **changes: Any) -> Self:
+    def release(cls, **changes: Any) -> "HierarchicalRNN":
         """Return the optimizer with the defaults of the released code's `metarun.py`."""
         return cls(**changes)
 
     @classmethod
-    def paper(cls, **changes: Any) -> Self:
+    def paper(cls, **changes: Any) -> "HierarchicalRNN":
         """Return the optimizer as the paper describes it, as far as is known (PAPER.md 9.1)."""
         settings: dict[str, Any] = {
             "extra_features": ("relative_magnitudes", "relative_learning_rate"),
