@@ -28,7 +28,14 @@ def full_cycle(
     publication: PublicationConf = DEFAULTS.publication,
 ) -> ModelVersionReference:
     """Meta-train an optimizer, compare it with hand-made ones, and publish it."""
-    with tracking.tracked("full-cycle", {}) as mlflow_run_id:
+    confs = {
+        "datasets": datasets,
+        "ensemble": ensemble,
+        "meta_training": meta_training,
+        "evaluation": evaluation,
+        "publication": publication,
+    }
+    with tracking.tracked("full-cycle", confs) as mlflow_run_id:
         prepare_datasets(datasets, mlflow_run_id)
         generate_ensemble(ensemble, mlflow_run_id)
         release = meta_train(ensemble, meta_training, mlflow_run_id)

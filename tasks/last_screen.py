@@ -1,5 +1,6 @@
 """The last screen of a cycle: the scores, what was published, and what to type next."""
 
+import sys
 from pathlib import Path
 
 from rich.table import Table
@@ -24,22 +25,28 @@ def show_scores(reference: ReportReference) -> None:
 
 def show_version(version: ModelVersionReference) -> None:
     """Print the model version, and the lines to look at everything and to use the optimizer."""
+    store = f"--backend-store-uri {settings.tracking_uri()}"
     lines = [
         "",
         f"Published: {version.name} version {version.version}, alias {version.alias}",
         "",
         "Look at the runs, the curves and the model:",
-        f"  mlflow server --backend-store-uri {settings.tracking_uri()} --host 127.0.0.1 "
-        "--port 5000 --workers 1",
+        f"  {_program('mlflow')} server {store} --host 127.0.0.1 --port 5000 --workers 1",
         "  http://127.0.0.1:5000/#/experiments",
         "Look at the flows:",
-        f"  PREFECT_HOME={settings.prefect_home()} prefect server start",
+        f"  PREFECT_HOME={settings.prefect_home()} {_program('prefect')} server start",
         "Use the optimizer, with `pip install lopt[mlflow]`:",
         f"  export MLFLOW_TRACKING_URI={settings.tracking_uri()}",
         f'  optimizer = lopt.load("{version.uri}").transformation()  # for optax.adam(1e-3)',
     ]
     for line in lines:
         terminal.say(line)
+
+
+def _program(name: str) -> str:
+    """Return how to call a program of this environment from this folder."""
+    path = Path(sys.executable).parent / name
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _rich(table: ScoreTable) -> Table:

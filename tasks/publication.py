@@ -9,7 +9,8 @@ from tasks import settings, tracking
 from tasks.confs import PublicationConf
 from tasks.evaluation import OURS
 from tasks.references import ModelVersionReference, ReleaseReference
-from tasks.score_table import SINGLE, gap_text, held_out_difference, markdown, score_table, verdict
+from tasks.score_page import score_page
+from tasks.score_table import SINGLE, gap_text, held_out_difference
 from tasks.scores import metric_name
 
 MODEL_NAME = "optimizer"
@@ -25,17 +26,21 @@ def register_release(
     conf: PublicationConf, release: ReleaseReference, report: str, mlflow_run_id: str
 ) -> ModelVersionReference:
     """Make the release a version of the registered model, and move the alias to it."""
-    import mlflow
-
     from lopt.loading import load
     from lopt.model_card import model_card
 
     optimizer = load(release.directory)
     uri = release.model_uri or _logged(release, mlflow_run_id)
     client = tracking.client()
-    tags = {"release_digest": release.digest, **_comparison(report)}
-    version = mlflow.register_model(uri, conf.model_name, tags=tags)
-    client.update_model_version(conf.model_name, version.version, model_card(optimizer))
+    _ensure_registered(conf.model_name)
+    version = client.create_model_version(
+        conf.model_name,
+        uri,
+        run_id=release.mlflow_run_id,
+        tags={"release_digest": release.digest, **_comparison(report)},
+        description=model_card(optimizer),
+        model_id=_model_id(uri),
+    )
     client.set_registered_model_alias(conf.model_name, conf.alias, version.version)
     return ModelVersionReference(
         name=conf.model_name,
@@ -52,8 +57,7 @@ def announce(version: ModelVersionReference, report: str) -> None:
     if report != NO_REPORT:
         from lopt.evaluation import Report
 
-        read = Report.read(Path(report))
-        text += markdown(score_table(read, OURS), verdict(read, OURS))
+        text += score_page(Report.read(Path(report)), OURS)
     else:
         text += "No report of this release was found: nothing is known of how it compares.\n"
     create_markdown_artifact(text, key="published", description=version.uri)
@@ -71,6 +75,17 @@ def find_report(report: str, release: ReleaseReference) -> str:
     found = settings.reports_root().glob(f"{release.digest[:16]}-*")
     newest = max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
     return NO_REPORT if newest is None else str(newest)
+
+
+def _ensure_registered(name: str) -> None:
+    if not tracking.client().search_registered_models(f"name = '{name}'"):
+        tracking.client().create_registered_model(name)
+
+
+def _model_id(uri: str) -> str | None:
+    """Return the id of a logged model, `None` for a URI that names something else."""
+    model_id = uri.removeprefix("models:/")
+    return model_id if model_id.startswith("m-") and "/" not in model_id else None
 
 
 def _logged(release: ReleaseReference, mlflow_run_id: str) -> str:

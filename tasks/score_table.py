@@ -56,13 +56,6 @@ def verdict(report: "Report", ours: str) -> list[str]:
     return [*(_sentence(report, ours, other) for other in others), *_losses(report, ours)]
 
 
-def markdown(table: ScoreTable, lines: Sequence[str]) -> str:
-    """Return table and sentences as Markdown."""
-    rows = [table.heading, ("---",) * len(table.heading), *table.rows]
-    text = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-    return "\n\n".join([text, LEGEND, "\n".join(f"* {line}" for line in lines)]) + "\n"
-
-
 def gap_text(gap: "Difference") -> str:
     """Write a difference with its interval."""
     return f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"

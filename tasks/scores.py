@@ -1,6 +1,7 @@
 """What MLflow and Prefect are told about an evaluation."""
 
 import re
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,8 @@ from prefect.artifacts import create_markdown_artifact
 from tasks import tracking
 from tasks.evaluation import OURS
 from tasks.references import ReportReference
-from tasks.score_table import MEASURE, markdown, score_table, verdict
+from tasks.score_page import score_page
+from tasks.score_table import MEASURE
 
 if TYPE_CHECKING:
     from lopt.evaluation import Report
@@ -18,16 +20,19 @@ if TYPE_CHECKING:
 
 @task(name="log-report")
 def log_report(mlflow_run_id: str, reference: ReportReference) -> None:
-    """Log scores as metrics, tables as artifacts; show the table in Prefect."""
+    """Log scores as metrics, tables and plots as artifacts; show the page in Prefect."""
     from lopt.evaluation import Report
+    from lopt.evaluation.plots import write_plots
 
     directory = Path(reference.directory)
     report = Report.read(directory)
-    text = markdown(score_table(report, OURS), verdict(report, OURS))
+    page = score_page(report, OURS)
     tracking.log_metrics(mlflow_run_id, [(0, metrics(report))])
     tracking.log_files(mlflow_run_id, sorted(directory.iterdir()), "report")
-    tracking.client().log_text(mlflow_run_id, text, "report/scores.md")
-    create_markdown_artifact(text, key="scores", description="Scores of all optimizers")
+    tracking.client().log_text(mlflow_run_id, page, "report/scores.md")
+    with tempfile.TemporaryDirectory() as plots:
+        tracking.log_files(mlflow_run_id, write_plots(report, Path(plots)), "plots")
+    create_markdown_artifact(page, key="scores", description="Scores of all optimizers")
 
 
 def metrics(report: "Report") -> dict[str, float]:

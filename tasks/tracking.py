@@ -24,10 +24,16 @@ LARGEST_BATCH = 1000
 
 
 def client() -> "MlflowClient":
-    """Return a client of the tracking store and the registry."""
-    from mlflow import MlflowClient
+    """Return a client of the tracking store and the registry.
 
-    return MlflowClient(tracking_uri=settings.tracking_uri())
+    What works on an implicit store (`lopt.registry`) is pointed to the same one.
+    """
+    import mlflow
+
+    uri = settings.tracking_uri()
+    if mlflow.get_tracking_uri() != uri:
+        mlflow.set_tracking_uri(uri)
+    return mlflow.MlflowClient(tracking_uri=uri)
 
 
 @contextmanager

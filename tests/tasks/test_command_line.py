@@ -1,0 +1,70 @@
+import pytest
+
+from tasks import command_line
+from tasks.confs import DEFAULTS, EnsembleConf, MetaTrainingConf
+from tasks.releases import NoReleaseError
+
+
+def toy(
+    ensemble: EnsembleConf = DEFAULTS.ensemble,
+    meta_training: MetaTrainingConf = DEFAULTS.meta_training,
+    release: str = "latest",
+    parent_mlflow_run_id: str | None = None,
+) -> None:
+    """Stand where a flow would."""
+    calls.append((ensemble, meta_training, release, parent_mlflow_run_id))
+
+
+calls: list[tuple[EnsembleConf, MetaTrainingConf, str, str | None]] = []
+TINY = ["--set", "ensemble.entries=conf/ensembles/tiny.yaml"]
+
+
+def test_a_flow_gets_the_sections_it_takes_and_its_plain_parameters() -> None:
+    calls.clear()
+    command_line.main(toy, [*TINY, "--set", "meta_steps=7", "--release", "here"])
+    ((ensemble, meta_training, release, parent),) = calls
+    assert ensemble.entries == "conf/ensembles/tiny.yaml"
+    assert (meta_training.meta_steps, release, parent) == (7, "here", None)
+
+
+def test_a_refused_conf_runs_nothing_and_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    calls.clear()
+    with pytest.raises(SystemExit) as ending:
+        command_line.main(toy, ["--set", "meta_steps=0", "--set", "problems=none"])
+    assert ending.value.code == 2
+    assert not calls
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_help_names_every_key_with_its_default_and_limits(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ending:
+        command_line.main(toy, ["--help"])
+    text = capsys.readouterr().out
+    assert ending.value.code == 0
+    for name in MetaTrainingConf.model_fields:
+        assert f"meta_training.{name} = " in text
+    assert "meta_training.meta_steps = 400  (an integer from 1 to 10000000)" in text
+    assert "datasets." not in text
+
+
+def test_an_error_of_ours_is_a_line_and_no_traceback() -> None:
+    def failing(ensemble: EnsembleConf = DEFAULTS.ensemble) -> None:
+        """Fail."""
+        del ensemble
+        raise NoReleaseError("train first")
+
+    with pytest.raises(SystemExit) as ending:
+        command_line.main(failing, TINY)
+    assert ending.value.code == "NoReleaseError: train first"
+
+
+def test_an_error_of_others_keeps_its_traceback() -> None:
+    def failing(ensemble: EnsembleConf = DEFAULTS.ensemble) -> None:
+        """Fail."""
+        del ensemble
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        command_line.main(failing, TINY)

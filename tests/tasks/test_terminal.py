@@ -1,0 +1,44 @@
+import pytest
+
+from tasks import terminal
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (75.0, "1:15"), (3661.0, "1:01:01")])
+def test_a_duration_is_minutes_and_seconds(seconds: float, text: str) -> None:
+    assert terminal.clock(seconds) == text
+
+
+def test_without_a_terminal_the_last_step_is_a_line_and_the_quick_ones_are_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with terminal.stage("work", 3):
+        for step in (1, 2, 3):
+            terminal.reach(step, "fine")
+    assert capsys.readouterr().out.split() == ["work", "3/3", "0:00", "left", "fine"]
+
+
+def test_the_time_left_counts_only_what_was_done_now(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter([0.0, 20.0])
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: next(now))
+    with terminal.stage("work", 100, completed=60):
+        terminal.reach(70)
+    assert "work 70/100  1:00 left" in capsys.readouterr().out
+
+
+def test_outside_a_stage_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.reach(1, "unseen")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_bar_on_a_terminal_says_how_far_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    with terminal.stage("work", 4):
+        terminal.reach(4, "fine")
+    text = capsys.readouterr().out
+    assert "4/4" in text
+    assert "fine" in text

@@ -1,0 +1,106 @@
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from tasks import tracking
+from tasks.confs import DEFAULTS, EnsembleConf
+from tasks.references import EnsembleReference
+from tasks.tracked_inputs import log_ensemble
+
+pytestmark = pytest.mark.filterwarnings("default")
+CONFS = {"ensemble": EnsembleConf(seed=3)}
+
+
+class Stopped(BaseException):
+    """As Prefect's signal of a cancellation, no `Exception`."""
+
+
+def status(mlflow_run_id: str) -> str:
+    return str(tracking.client().get_run(mlflow_run_id).info.status)
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [(None, "FINISHED"), (ValueError(), "FAILED"), (Stopped(), "KILLED")],
+)
+def test_a_run_ends_as_what_is_done_in_it(error: BaseException | None, expected: str) -> None:
+    expectation = nullcontext() if error is None else pytest.raises(type(error))
+    with expectation, tracking.tracked("stage", CONFS) as mlflow_run_id:
+        if error is not None:
+            raise error
+    assert status(mlflow_run_id) == expected
+
+
+def test_everything_lies_under_the_home(home: Path) -> None:
+    with tracking.tracked("stage", CONFS) as mlflow_run_id:
+        tracking.client().log_text(mlflow_run_id, "text", "note.txt")
+    assert list((home / "mlartifacts").rglob("note.txt"))
+
+
+@pytest.mark.usefixtures("home")
+def test_a_run_says_what_ran_with_which_code_and_values() -> None:
+    with (
+        tracking.tracked("cycle", {}) as parent,
+        tracking.tracked("stage", CONFS, parent) as mlflow_run_id,
+    ):
+        run = tracking.client().get_run(mlflow_run_id)
+    assert run.data.params["ensemble.seed"] == "3"
+    assert run.data.tags["mlflow.parentRunId"] == parent
+    assert len(run.data.tags["lock_sha256"]) == 64
+
+
+@pytest.mark.usefixtures("home")
+def test_more_metrics_than_a_batch_holds_are_all_logged_under_their_steps() -> None:
+    rows = [(step, {f"metric_{i}": float(step) for i in range(7)}) for step in range(1, 301)]
+    with tracking.tracked("stage", {}) as mlflow_run_id:
+        tracking.log_metrics(mlflow_run_id, rows)
+    history = tracking.client().get_metric_history(mlflow_run_id, "metric_6")
+    assert [(point.step, point.value) for point in history] == [(s, float(s)) for s, _ in rows]
+    assert tracking.last_step(mlflow_run_id, "metric_0") == 300
+
+
+@pytest.mark.usefixtures("home")
+def test_nothing_logged_yet_is_before_every_step() -> None:
+    with tracking.tracked("stage", {}) as mlflow_run_id:
+        assert tracking.last_step(mlflow_run_id, "meta/loss") == -1
+
+
+@pytest.mark.usefixtures("home")
+def test_resuming_goes_on_in_the_same_run_and_ends_the_cycle_that_died() -> None:
+    with tracking.tracked("cycle", {}) as dead, tracking.tracked("stage", {}, dead) as stage:
+        pass
+    for mlflow_run_id in (dead, stage):  # as a process leaves them that was killed
+        tracking.client().update_run(mlflow_run_id, status="RUNNING")
+    with (
+        tracking.tracked("cycle", {}) as alive,
+        tracking.tracked("stage", {}, alive, resumed=stage) as resumed,
+    ):
+        assert resumed == stage
+        assert status(dead) == "KILLED"
+    assert tracking.client().get_run(stage).data.tags["mlflow.parentRunId"] == alive
+    assert status(stage) == "FINISHED"
+
+
+@pytest.mark.usefixtures("home")
+def test_a_run_that_the_store_does_not_know_begins_anew() -> None:
+    with tracking.tracked("stage", {}, resumed="0" * 32) as mlflow_run_id:
+        assert mlflow_run_id != "0" * 32
+
+
+@pytest.mark.usefixtures("home")
+def test_an_ensemble_is_an_input_with_its_digest() -> None:
+    ensemble = EnsembleReference(path="x/quick.parquet", digest="a" * 64, entries=3, programs=2)
+    with tracking.tracked("stage", {}) as mlflow_run_id:
+        log_ensemble(mlflow_run_id, ensemble, "meta-training")
+    (found,) = tracking.client().get_run(mlflow_run_id).inputs.dataset_inputs
+    assert (found.dataset.name, found.dataset.digest) == ("quick", "a" * 36)
+    assert "a" * 64 in found.dataset.source
+    assert [tag.value for tag in found.tags] == ["meta-training"]
+
+
+def test_values_are_flattened_with_dots() -> None:
+    flat = tracking.flattened({"datasets": DEFAULTS.datasets, "ensemble": DEFAULTS.ensemble})
+    assert flat["datasets.names"] == "['digits']"
+    assert flat["ensemble.seed"] == "0"
