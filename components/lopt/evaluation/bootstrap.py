@@ -12,7 +12,7 @@ _SEED = 0
 Interval = tuple[float, float, float]
 
 
-def mean_with_interval(samples: Sequence[Float64[np.ndarray, " seeds"]]) -> Interval:
+def mean_with_interval(samples: Sequence[Float64[np.ndarray, " _"]]) -> Interval:
     """Return the mean of the samples' means, and the ends of its 95 % bootstrap interval.
 
     Percentile bootstrap, reproducible. Each sample (one target's values, say) weighs the same
@@ -47,6 +47,6 @@ def mean_with_interval(samples: Sequence[Float64[np.ndarray, " seeds"]]) -> Inte
 
 
 def _mean_of_means(
-    *samples: Float64[np.ndarray, "*resamples seeds"], axis: int = -1
-) -> Float64[np.ndarray, "*resamples"]:
+    *samples: Float64[np.ndarray, "..."], axis: int = -1
+) -> Float64[np.ndarray, "..."]:
     return np.asarray(np.mean([np.mean(sample, axis=axis) for sample in samples], axis=0))

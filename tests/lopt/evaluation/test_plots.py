@@ -1,0 +1,35 @@
+"""What the plots show, and that they are files of their own."""
+
+from lopt.evaluation.plots import loss_figure, score_figure, write_plots
+
+
+def test_there_is_a_plot_of_each_target_and_one_of_the_scores(report, tmp_path):
+    paths = write_plots(report, tmp_path / "plots")
+    assert sorted(path.name for path in paths) == sorted(
+        ["loss_held_out_bowls.png", "loss_held_out_sums.png", "loss_digits_mlp.png", "scores.png"]
+    )
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+    assert sorted(tmp_path.glob("plots/*")) == sorted(paths)
+
+
+def test_every_optimizer_has_a_line_with_a_band_and_the_axes_say_what_they_hold(report):
+    axes = loss_figure(report, "held_out/bowls").axes[0]
+    labels = [line.get_label() for line in axes.lines]
+    for optimizer in report.optimizers:
+        assert any(label.startswith(optimizer) for label in labels)
+    assert len(axes.collections) == len(report.optimizers)
+    assert axes.get_yscale() == "log"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("inner step", "loss / initial loss")
+
+
+def test_the_heat_map_writes_every_score(report):
+    figure = score_figure(report)
+    written = [text.get_text() for text in figure.axes[0].texts]
+    assert written == [f"{score.value:.2f}" for score in report.scores("area")]
+
+
+def test_a_metric_that_is_missing_on_some_targets_has_a_heat_map_too(report):
+    columns = [
+        text.get_text() for text in score_figure(report, "test_accuracy").axes[0].get_xticklabels()
+    ]
+    assert columns == ["digits/mlp", "mean"]

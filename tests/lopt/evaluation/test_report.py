@@ -1,0 +1,135 @@
+"""Laws of reports on disk: whole or not at all, and believed only if nothing changed."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lopt.evaluation import Report, ReportError
+from lopt.evaluation.report_files import FILES, MANIFEST
+
+
+def test_a_report_that_is_read_equals_the_one_written(report, tmp_path):
+    again = Report.read(report.write(tmp_path / "report"))
+    assert again.digest == report.digest
+    assert again.facts == report.facts
+    assert again.optimizers == report.optimizers
+    for one, other in zip(report.cells, again.cells, strict=True):
+        assert (one.target, one.optimizer) == (other.target, other.optimizer)
+        assert one.learning_rates == other.learning_rates
+        assert one.better == other.better
+        np.testing.assert_array_equal(one.losses, other.losses)
+        np.testing.assert_array_equal(one.steps, other.steps)
+        assert one.metrics.keys() == other.metrics.keys()
+        for name, value in one.metrics.items():
+            np.testing.assert_array_equal(value, other.metrics[name])
+
+
+def test_a_report_without_metrics_round_trips(report, tmp_path):
+    held_out = report.only("held_out/")
+    assert Report.read(held_out.write(tmp_path / "report")).digest == held_out.digest
+
+
+def test_the_curves_are_a_long_table_that_anybody_can_read(report, tmp_path):
+    curves = pd.read_parquet(report.write(tmp_path / "report") / "curves.parquet")
+    assert list(curves) == ["target", "optimizer", "learning_rate", "seed", "step", "loss"]
+    cell = report.of("Adam")[1]
+    row = curves.query(
+        "target == 'held_out/sums' and optimizer == 'Adam' and learning_rate == 0.01 "
+        "and seed == 3 and step == 4"
+    )
+    assert row["loss"].tolist() == [cell.losses[1, 3, 2]]
+    assert len(curves) == sum(cell.losses.size for cell in report.cells)
+
+
+def test_the_scores_file_holds_every_score(report, tmp_path):
+    scores = pd.read_parquet(report.write(tmp_path / "report") / "scores.parquet")
+    expected = [score for measure in report.measures for score in report.scores(measure)]
+    np.testing.assert_allclose(scores["value"], [score.value for score in expected])
+    assert scores["target"].tolist() == [score.target for score in expected]
+
+
+def test_writing_twice_does_nothing_the_second_time(report, tmp_path):
+    directory = report.write(tmp_path / "report")
+    before = {path.name: path.stat().st_mtime_ns for path in directory.iterdir()}
+    assert report.write(directory) == directory
+    assert {path.name: path.stat().st_mtime_ns for path in directory.iterdir()} == before
+
+
+def test_nothing_that_is_there_is_overwritten(report, tmp_path):
+    directory = report.write(tmp_path / "report")
+    with pytest.raises(ReportError, match="holds another report"):
+        report.only("held_out/").write(directory)
+    assert Report.read(directory).digest == report.digest
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(ReportError, match="holds something else"):
+        report.write(tmp_path / "notes")
+
+
+def test_a_write_that_fails_leaves_nothing(report, tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", fail)
+    with pytest.raises(OSError, match="no space"):
+        report.write(tmp_path / "report")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_changed_byte_is_refused_by_the_name_of_its_file(report, tmp_path, name):
+    path = report.write(tmp_path / "report") / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ReportError, match=f"{name} is not what was written"):
+        Report.read(tmp_path / "report")
+
+
+@pytest.mark.parametrize("name", [*FILES, MANIFEST])
+def test_a_missing_file_is_refused_by_its_name(report, tmp_path, name):
+    (report.write(tmp_path / "report") / name).unlink()
+    with pytest.raises(ReportError, match=name):
+        Report.read(tmp_path / "report")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 2}, "of format 2"),
+        ({"digest": "0" * 64}, "digest"),
+        ({"facts": {"ensemble": "other"}}, "digest"),
+        ({"more": 1}, "must have the keys"),
+    ],
+)
+def test_a_manifest_that_says_something_else_is_refused(report, tmp_path, change, message):
+    path = report.write(tmp_path / "report") / MANIFEST
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ReportError, match=message):
+        Report.read(tmp_path / "report")
+
+
+def test_a_manifest_that_is_not_json_is_refused(report, tmp_path):
+    path = report.write(tmp_path / "report") / MANIFEST
+    path.write_text("{")
+    with pytest.raises(ReportError, match="not JSON"):
+        Report.read(tmp_path / "report")
+
+
+def test_cells_that_cannot_be_compared_make_no_report(report, make_cell):
+    with pytest.raises(ReportError, match="every optimizer"):
+        Report(report.cells[:-1])
+    with pytest.raises(ReportError, match="every optimizer"):
+        Report((*report.cells, report.cells[0]))
+    with pytest.raises(ReportError, match="there are none"):
+        Report(())
+    with pytest.raises(ReportError, match="same learning rates"):
+        Report((make_cell("a", "SGD", (0.1,), 0), make_cell("b", "SGD", (0.2,), 0)))
+
+
+def test_unknown_names_are_refused_with_the_known_ones(report):
+    with pytest.raises(ReportError, match=r"'Lion'.*learned, SGD, Adam"):
+        report.of("Lion")
+    with pytest.raises(ReportError, match=r"'nothing'.*digits/mlp"):
+        report.only("nothing")
