@@ -85,7 +85,7 @@ class Ensemble:
         return tuple(groups)
 
 
-def draw_ensemble(entries: Sequence[Mapping[str, Any]], seed: int) -> Ensemble:
+def draw_ensemble(entries: Sequence[Any], seed: int) -> Ensemble:
     """Draw the rows that a conf describes; the same entries and seed give the same rows.
 
     An entry is `{"family": "bowls", "count": 8, "weight": 1.0, "spec": {...}}`: `count` rows

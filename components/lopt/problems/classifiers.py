@@ -130,10 +130,6 @@ class FullyConnected(Problem):
 
     @classmethod
     def examples(cls) -> Sequence[Problem]:
-        sizes = [(4, 3), (3,), ()]
-        return [
-            cls(features=3, hidden=hidden, activation=name, samples=24, batch_size=6, key=key)
-            for hidden, name, key in zip(
-                sizes, ACTIVATIONS, jax.random.split(jax.random.key(0), 3), strict=True
-            )
-        ]
+        key = jax.random.key(0)
+        deep = cls(features=3, hidden=(4, 3), samples=24, batch_size=6, key=key)
+        return [deep, cls(features=3, hidden=(), activation="relu", samples=24, key=key)]

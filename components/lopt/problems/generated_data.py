@@ -62,7 +62,7 @@ def hypercube_clusters(
     hypercube of side `2 * separation`, in each cluster Gaussian samples mixed by a matrix
     with entries uniform in (-1, 1), one label in a hundred drawn anew. It differs so that it
     can be traced: corners are kept apart by writing the number of the cluster into a few
-    randomly chosen coordinates, and sample `i` belongs to cluster `i` modulo their number.
+    neighbouring coordinates, and sample `i` belongs to cluster `i` modulo their number.
 
     Needs enough features for the corners to differ; raises `ValueError` otherwise.
     https://scikit-learn.org/stable/modules/generated/sklearn.datasets.make_classification.html
@@ -93,15 +93,14 @@ def _different_corners(
     digits = jnp.arange((clusters - 1).bit_length(), dtype=jnp.int32)
     numbers = jnp.arange(clusters, dtype=jnp.int32)
     digit_is_set = (numbers[:, None] >> digits[None, :]) % 2 == 1
-    places = jax.random.permutation(place_key, features)[: digits.shape[0]]
+    places = (jax.random.randint(place_key, (), 0, features, jnp.int32) + digits) % features
     return jnp.where(bits.at[:, places].set(digit_is_set), 1.0, -1.0)
 
 
 def _with_flips(key: Key[Array, ""], labels: Labels, classes: int) -> Labels:
-    which_key, label_key = jax.random.split(key)
-    is_flipped = jax.random.bernoulli(which_key, FLIPPED_LABELS, labels.shape)
-    drawn = jax.random.randint(label_key, labels.shape, 0, classes, jnp.int32)
-    return jnp.where(is_flipped, drawn, labels)
+    # One uniform number says whether a label is drawn anew and, where it is, which one it gets.
+    share = jax.random.uniform(key, labels.shape, jnp.float32) / FLIPPED_LABELS
+    return jnp.where(share < 1, (share * classes).astype(jnp.int32), labels)
 
 
 def teacher_labels(key: Key[Array, ""], samples: int, features: int) -> tuple[Inputs, Labels]:
@@ -118,13 +117,13 @@ def teacher_labels(key: Key[Array, ""], samples: int, features: int) -> tuple[In
     inputs, labels = teacher_labels(jax.random.key(0), samples=1000, features=8)
     ```
     """
-    input_key, *layer_keys = jax.random.split(key, 1 + TEACHER_LAYERS)
+    input_key, first_key, later_key = jax.random.split(key, 3)
     inputs = jax.random.normal(input_key, (samples, features), jnp.float32)
-    units = inputs
-    for layer_key in layer_keys:
-        shape = (units.shape[-1], TEACHER_WIDTH)
-        weights = jax.random.normal(layer_key, shape, jnp.float32) * (2 / features) ** 0.5
-        before = units @ weights
-        units = jax.nn.relu(before)
+    first = jax.random.normal(first_key, (features, TEACHER_WIDTH), jnp.float32)
+    later_shape = (TEACHER_LAYERS - 1, TEACHER_WIDTH, TEACHER_WIDTH)
+    std = (2 / features) ** 0.5
+    before = std * (inputs @ first)
+    for weights in jax.random.normal(later_key, later_shape, jnp.float32):
+        before = std * (jax.nn.relu(before) @ weights)
     score = before[:, 0]
     return inputs, (score > jnp.median(score)).astype(jnp.int32)

@@ -30,16 +30,15 @@ def init_layers(key: Key[Array, ""], widths: Sequence[int]) -> Params:
     layers = init_layers(jax.random.key(0), widths=(8, 5, 2))
     ```
     """
-
-    def tensor(tensor_key: Key[Array, ""], shape: tuple[int, ...]) -> Array:
-        std = INIT_SCALE / math.sqrt(shape[0])
-        return std * jax.random.normal(tensor_key, shape, jnp.float32)
-
-    keys = jax.random.split(key, (len(widths) - 1, 2))
-    return tuple(
-        (tensor(keys[index, 0], shape), tensor(keys[index, 1], shape[1:]))
-        for index, shape in enumerate(itertools.pairwise(widths))
-    )
+    shapes = [shape for pair in itertools.pairwise(widths) for shape in (pair, pair[1:])]
+    ends = list(itertools.accumulate(math.prod(shape) for shape in shapes))
+    # All at once: every draw from a key is code of its own in the compiled program.
+    pieces = jnp.split(jax.random.normal(key, (ends[-1],), jnp.float32), ends[:-1])
+    tensors = [
+        INIT_SCALE / math.sqrt(shape[0]) * piece.reshape(shape)
+        for shape, piece in zip(shapes, pieces, strict=True)
+    ]
+    return tuple(zip(tensors[::2], tensors[1::2], strict=True))
 
 
 def classification_loss(

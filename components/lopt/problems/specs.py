@@ -21,7 +21,7 @@ class SpecError(ValueError):
     """A spec that describes no problem: says where, what was found and what is allowed."""
 
 
-def build(spec: Mapping[str, Any], key: Key[Array, ""], *, where: str = "spec") -> Problem:
+def build(spec: Any, key: Key[Array, ""], *, where: str = "spec") -> Problem:
     """Make the problem that `spec` describes, its random constants drawn by `key`.
 
     A problem without inner ones gets `key` itself. Can be traced, so `jax.eval_shape` checks a
@@ -92,7 +92,7 @@ def _values(spec: Mapping[str, Any], constructor: Constructor, where: str) -> di
 
 def _inner_specs(
     spec: Mapping[str, Any], constructor: Constructor, where: str
-) -> dict[str, Mapping[str, Any]]:
+) -> dict[str, Any]:
     """Map the place of every inner spec to the spec."""
     if constructor.inner:
         return {f"{where}.of": spec["of"]}

@@ -66,5 +66,5 @@ class Sum(Problem):
     @classmethod
     def examples(cls) -> Sequence[Problem]:
         noisy = GradientNoise(Quadratic(dimensions=3, key=jax.random.key(0)), std=0.5)
-        parts = [noisy, Bowl(condition_number=5.0), TwoDimensional(function="Ackley")]
-        return [cls(parts), cls([cls(parts[:2]), parts[2]])]
+        bowl = Bowl(condition_number=5.0)
+        return [cls([noisy, TwoDimensional(function="Ackley")]), cls([cls([bowl]), bowl])]

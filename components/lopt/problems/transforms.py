@@ -5,7 +5,6 @@ one first, and drawing a transform anew draws its inner problem anew.
 """
 
 from collections.abc import Sequence
-from typing import Self
 
 import equinox as eqx
 import jax
@@ -34,8 +33,8 @@ class Transform(Problem):
 
     inner: Problem
 
-    def draw(self, key: Key[Array, ""]) -> Self:
-        drawn: Self = eqx.tree_at(lambda outer: outer.inner, self, self.inner.draw(key))
+    def draw(self, key: Key[Array, ""]) -> Problem:
+        drawn: Problem = eqx.tree_at(lambda outer: outer.inner, self, self.inner.draw(key))
         return drawn
 
     def sample_batch(self, key: Key[Array, ""]) -> Batch:

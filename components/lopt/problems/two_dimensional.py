@@ -23,7 +23,8 @@ class Function(NamedTuple):
     """A formula and where its trajectories begin."""
 
     formula: Callable[[Real, Real], Real]
-    start: Callable[[Key[Array, ""]], Point]
+    start: Callable[[Point, Point], Point]
+    """Makes the first params of two draws, one uniform in the unit square and one normal."""
 
 
 def _ackley(x: Real, y: Real) -> Real:
@@ -75,20 +76,22 @@ def _styblinski_tang(x: Real, y: Real) -> Real:
     return 0.5 * (x**4 - 16 * x**2 + 5 * x + y**4 - 16 * y**2 + 5 * y) + 80
 
 
-def _box(low: Sequence[float], high: Sequence[float]) -> Callable[[Key[Array, ""]], Point]:
-    def start(key: Key[Array, ""]) -> Point:
-        corners = jnp.asarray(low, jnp.float32), jnp.asarray(high, jnp.float32)
-        return jax.random.uniform(key, (2,), jnp.float32, *corners)
+def _box(low: Sequence[float], high: Sequence[float]) -> Callable[[Point, Point], Point]:
+    def start(uniform: Point, normal: Point) -> Point:
+        del normal
+        corner, other = jnp.asarray(low, jnp.float32), jnp.asarray(high, jnp.float32)
+        return corner + uniform * (other - corner)
 
     return start
 
 
-def _square(low: float, high: float) -> Callable[[Key[Array, ""]], Point]:
+def _square(low: float, high: float) -> Callable[[Point, Point], Point]:
     return _box((low, low), (high, high))
 
 
-def _normal(key: Key[Array, ""]) -> Point:
-    return jax.random.normal(key, (2,), jnp.float32)
+def _normal(uniform: Point, normal: Point) -> Point:
+    del uniform
+    return normal
 
 
 FUNCTIONS = {
@@ -130,7 +133,10 @@ class TwoDimensional(Problem):
         self.index = jnp.asarray(names.index(one_of("function", function, names)), jnp.int32)
 
     def init(self, key: Key[Array, ""]) -> Params:
-        starts = jnp.stack([function.start(key) for function in FUNCTIONS.values()])
+        # One key for both: only one of them is used.
+        uniform = jax.random.uniform(key, (2,), jnp.float32)
+        normal = jax.random.normal(key, (2,), jnp.float32)
+        starts = jnp.stack([function.start(uniform, normal) for function in FUNCTIONS.values()])
         return starts[self.index]
 
     def loss(self, params: Params, batch: Batch, key: Key[Array, ""]) -> Float[Array, ""]:
