@@ -77,16 +77,6 @@ def init_meta_state(
     ```
     """
     optimizer = optimizer.with_provenance(None)
-    return _init_meta_state(training, optimizer, tuple(groups), key)
-
-
-@eqx.filter_jit
-def _init_meta_state(
-    training: MetaTraining,
-    optimizer: LearnedOptimizer,
-    groups: tuple[Group, ...],
-    key: Key[Array, ""],
-) -> MetaState:
     meta_params = eqx.filter(optimizer, eqx.is_inexact_array)
     keys = jax.random.split(key, len(groups))
     states = tuple(

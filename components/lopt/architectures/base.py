@@ -13,7 +13,6 @@ from jaxtyping import Array, PyTree
 from lopt.architectures.learning_rates import DEFAULT_LEARNING_RATE, InitialLearningRate
 from lopt.provenance import Provenance
 
-
 Optimizer = TypeVar("Optimizer", bound="LearnedOptimizer")
 
 
@@ -64,7 +63,7 @@ class LearnedOptimizer(eqx.Module):
         """Return the same optimizer with another record of where it came from."""
         # `dataclasses.replace` would call `__init__`, which draws new meta-params.
         leaves, structure = jax.tree.flatten(self)
-        changed = jax.tree.unflatten(structure, leaves)
+        changed: Optimizer = jax.tree.unflatten(structure, leaves)
         vars(changed).pop("provenance", None)
         if provenance is not None:
             object.__setattr__(changed, "provenance", provenance)
@@ -117,4 +116,5 @@ def _add(offset: PyTree[Array], params: optax.Params) -> optax.Params:
             return param
         return (param.astype(one_offset.dtype) + one_offset).astype(param.dtype)
 
-    return jax.tree.map(add, offset, params, is_leaf=is_masked)
+    added: optax.Params = jax.tree.map(add, offset, params, is_leaf=is_masked)
+    return added

@@ -59,9 +59,7 @@ class Blocks:
             return jnp.concatenate(tensors)[None]
         padded = [
             jnp.pad(tensor, (0, blocks * self.width - size))
-            for tensor, size, blocks in zip(
-                tensors, self.sizes, self.blocks_of_tensor, strict=True
-            )
+            for tensor, size, blocks in zip(tensors, self.sizes, self.blocks_of_tensor, strict=True)
         ]
         return jnp.concatenate(padded).reshape(self.count, self.width)
 
@@ -133,7 +131,7 @@ class Blocks:
     def _membership(self) -> np.ndarray:
         tensor_of_scalar = np.repeat(np.arange(len(self.sizes)), self.sizes)
         tensors = np.arange(len(self.sizes))
-        return (tensors[:, None] == tensor_of_scalar[None]).astype(np.float32)
+        return np.asarray(tensors[:, None] == tensor_of_scalar[None], np.float32)
 
 
 def blocks_of(params: PyTree) -> Blocks:

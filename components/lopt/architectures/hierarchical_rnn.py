@@ -52,7 +52,7 @@ class HierarchicalRNNState(NamedTuple):
     params is kept as an offset, only with attention.
     """
 
-    count: Int[Array, ""]
+    inner_step: Int[Array, ""]
     scalars: BlockState
     # One column a tensor, one for the problem; `None` for levels that are not there.
     tensor_hidden: Float[Array, "tensor_hidden tensors"] | None
@@ -136,6 +136,7 @@ class HierarchicalRNN(LearnedOptimizer):
 
     def __init__(
         self,
+        *,
         hidden_sizes: Sequence[int] = (10, 20, 20),
         scales: int = 4,
         extra_features: Sequence[str] = EXTRA_FEATURES[:3],
@@ -149,7 +150,6 @@ class HierarchicalRNN(LearnedOptimizer):
         learned_initial_state: bool = True,
         global_input: str = "mean",
         highest_log_learning_rate: float = 33.0,
-        *,
         key: Key[Array, ""],
     ):
         self.hidden_sizes, self.scales = tuple(hidden_sizes), scales
@@ -164,16 +164,16 @@ class HierarchicalRNN(LearnedOptimizer):
         keys = iter(jax.random.split(key, 7))
         sizes = self.hidden_sizes
         self.parameter_rnn = parameter_rnn(
-            sizes[0],
-            scales,
-            self.extra_features,
-            squash,
-            scale_decays,
-            self.learned_decays,
-            shortcut,
-            attention,
-            learned_learning_rate,
-            highest_log_learning_rate,
+            hidden=sizes[0],
+            scales=scales,
+            extra_features=self.extra_features,
+            squash=squash,
+            scale_decays=scale_decays,
+            learned_decays=self.learned_decays,
+            shortcut=shortcut,
+            attention=attention,
+            learned_learning_rate=learned_learning_rate,
+            highest_log_learning_rate=highest_log_learning_rate,
             key=next(keys),
         )
         message = self._message_width
@@ -223,15 +223,15 @@ class HierarchicalRNN(LearnedOptimizer):
     def transformation(
         self, initial_learning_rate: InitialLearningRate = DEFAULT_LEARNING_RATE
     ) -> optax.GradientTransformationExtraArgs:
-        def init(params: optax.Params) -> HierarchicalRNNState:
+        def init(params: optax.Params) -> Any:
             return self._init(params, initial_learning_rate)
 
         def update(
             updates: optax.Updates,
-            state: HierarchicalRNNState,
+            state: Any,
             params: optax.Params | None = None,
             **extra_args: Any,
-        ) -> tuple[optax.Updates, HierarchicalRNNState]:
+        ) -> tuple[optax.Updates, Any]:
             del params, extra_args
             return self._update(updates, state)
 
@@ -270,7 +270,7 @@ class HierarchicalRNN(LearnedOptimizer):
         levels = len(hidden)
         offset = optax.tree.zeros_like(params, dtype=jnp.float32)
         return HierarchicalRNNState(
-            count=jnp.zeros((), jnp.int32),
+            inner_step=jnp.zeros((), jnp.int32),
             scalars=scalars,
             tensor_hidden=(
                 jnp.tile(hidden[1][:, None], (1, len(blocks.sizes))) if levels > 1 else None
@@ -290,9 +290,9 @@ class HierarchicalRNN(LearnedOptimizer):
         self, updates: optax.Updates, state: HierarchicalRNNState
     ) -> tuple[optax.Updates, HierarchicalRNNState]:
         blocks = blocks_of(updates)
-        count = optax.safe_increment(state.count)
+        inner_step = jnp.asarray(optax.safe_increment(state.inner_step))
         if not blocks.sizes:
-            return updates, state._replace(count=count)
+            return updates, state._replace(inner_step=inner_step)
         leaves, structure = jax.tree.flatten(updates)
         flat = [features.clean(jnp.asarray(leaf)).reshape(-1) for leaf in leaves if leaf.size]
         result = self._run_blocks(blocks, blocks.pack(flat), state)
@@ -304,7 +304,7 @@ class HierarchicalRNN(LearnedOptimizer):
         offset, moves = None, steps[0]
         if state.offset is not None:
             offset, moves = _attend(state.offset, *steps)
-        new_state = HierarchicalRNNState(count, result.scalars, *upper, offset)
+        new_state = HierarchicalRNNState(inner_step, result.scalars, *upper, offset)
         return jax.tree.unflatten(structure, _updates_like(leaves, moves)), new_state
 
     def _run_blocks(
@@ -321,7 +321,7 @@ class HierarchicalRNN(LearnedOptimizer):
         def run(block: tuple[Any, ...]) -> _BlockResult:
             scalars, gradient, bias, mean_rate, valid = block
             scalars, inputs, *proposals = self.parameter_rnn(
-                scalars, gradient, bias, mean_rate[0], state.count == 0
+                scalars, gradient, bias, mean_rate[0], state.inner_step == 0
             )
             message = scalars.hidden
             if self.extra_features:
@@ -335,16 +335,17 @@ class HierarchicalRNN(LearnedOptimizer):
                 blocks.sum_rows(jnp.square(directions), valid),
             )
 
-        return blocks.map(run, (state.scalars, gradient, bias, mean_rate, valid))
+        result: _BlockResult = blocks.map(run, (state.scalars, gradient, bias, mean_rate, valid))
+        return result
 
     def _bias_for_scalars(
         self, blocks: Blocks, state: HierarchicalRNNState
     ) -> Float[Array, "blocks three_hidden _"] | None:
         """Return what the upper levels, as they were after the last step, say to the scalars."""
-        if self.tensor_to_parameter is None:
+        if self.tensor_to_parameter is None or state.tensor_hidden is None:
             return None
         bias = self.tensor_to_parameter(state.tensor_hidden)
-        if self.global_to_parameter is not None:
+        if self.global_to_parameter is not None and state.global_hidden is not None:
             bias = bias + self.global_to_parameter(state.global_hidden)
         return blocks.spread(bias)
 
@@ -368,15 +369,15 @@ class HierarchicalRNN(LearnedOptimizer):
         self, blocks: Blocks, result: _BlockResult, state: HierarchicalRNNState
     ) -> tuple[Array | None, Array | None]:
         """Run the tensor RNN and the global RNN: eqs. (11) and (12)."""
-        if self.tensor_cell is None:
+        if self.tensor_cell is None or state.tensor_hidden is None:
             return None, None
         bias = None
-        if self.global_to_tensor is not None:
+        if self.global_to_tensor is not None and state.global_hidden is not None:
             bias = self.global_to_tensor(state.global_hidden)
         tensor_hidden = self.tensor_cell(
             blocks.mean(result.message_sums), state.tensor_hidden, bias
         )
-        if self.global_cell is None:
+        if self.global_cell is None or state.global_hidden is None:
             return tensor_hidden, None
         if self.global_input == "mean":
             summary = tensor_hidden.mean(1, keepdims=True)

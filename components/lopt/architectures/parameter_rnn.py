@@ -180,6 +180,7 @@ def feature_width(scales: int, extra_features: tuple[str, ...]) -> int:
 
 
 def parameter_rnn(
+    *,
     hidden: int,
     scales: int,
     extra_features: tuple[str, ...],
@@ -190,7 +191,6 @@ def parameter_rnn(
     attention: bool,
     learned_learning_rate: bool,
     highest_log_learning_rate: float,
-    *,
     key: Key[Array, ""],
 ) -> ParameterRNN:
     """Draw a parameter RNN with the released code's initialisation (PAPER.md section 1.2)."""

@@ -41,15 +41,11 @@ class MetaGradient(eqx.Module):
     """
 
     @abstractmethod
-    def init(
-        self, optimizer: LearnedOptimizer, group: Group, key: Key[Array, ""]
-    ) -> PyTree[Any]:
+    def init(self, optimizer: LearnedOptimizer, group: Group, key: Key[Array, ""]) -> PyTree[Any]:
         """Begin the trajectories; the state has the structure that `estimate` returns."""
 
     @abstractmethod
-    def estimate(
-        self, optimizer: LearnedOptimizer, group: Group, state: PyTree[Any]
-    ) -> Estimate:
+    def estimate(self, optimizer: LearnedOptimizer, group: Group, state: PyTree[Any]) -> Estimate:
         """Move all trajectories on and estimate; can be traced.
 
         A problem whose loss or gradient is not finite takes no part in the estimate, is

@@ -5,7 +5,7 @@ beyond the end of its unroll is not seen (Metz et al. 2019, https://arxiv.org/ab
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -24,8 +24,9 @@ class TruncatedBackpropState(NamedTuple):
     """The trajectories in work, stacked, and when each is to begin anew."""
 
     trajectories: Trajectory
-    # Inner steps after which a trajectory begins anew.
+    # Inner steps after which a trajectory begins anew, and how often it has begun.
     lengths: Int[Array, " problems"]
+    begun: Int[Array, " problems"]
     key: Key[Array, ""]
 
 
@@ -65,21 +66,21 @@ class TruncatedBackprop(MetaGradient):
     def init(
         self, optimizer: LearnedOptimizer, group: Group, key: Key[Array, ""]
     ) -> TruncatedBackpropState:
-        begin_key, length_key, part_key, key = jax.random.split(key, 4)
-        keys = jax.random.split(begin_key, self.problems)
-        trajectories = jax.vmap(lambda key: _begin_anew(optimizer, group, key))(keys)
-        lengths = self.lengths.draw(length_key, (self.problems,))
-        # Only a part of the first length, so that not all begin anew at the same time.
-        part = jax.random.uniform(part_key, (self.problems,), jnp.float32)
-        first = jnp.ceil(part * lengths.astype(jnp.float32)).astype(jnp.int32)
-        return TruncatedBackpropState(trajectories, self.unroll_steps * first, key)
+        """Return places for trajectories, which begin at the first estimate.
+
+        Beginning them here would compile the drawing of problems a second time.
+        """
+        shapes = eqx.filter_eval_shape(_begin_anew, optimizer, group, key)
+        places = jax.tree.map(lambda leaf: _blank((self.problems, *leaf.shape), leaf.dtype), shapes)
+        zeros = jnp.zeros((self.problems,), jnp.int32)
+        return TruncatedBackpropState(places, zeros, zeros, key)
 
     def estimate(
         self, optimizer: LearnedOptimizer, group: Group, state: TruncatedBackpropState
     ) -> Estimate:
         begin_key, length_key, key = jax.random.split(state.key, 3)
         finished = state.trajectories.inner_step >= state.lengths
-        drawn = self.unroll_steps * self.lengths.draw(length_key, (self.problems,))
+        drawn = self.unroll_steps * self._lengths(length_key, is_first=state.begun == 0)
         lengths = jnp.where(finished, drawn, state.lengths)
         meta_params, static = eqx.partition(optimizer, eqx.is_inexact_array)
 
@@ -112,9 +113,7 @@ class TruncatedBackprop(MetaGradient):
         sound = jnp.isfinite(meta_losses) & jnp.isfinite(norms)
         count = jnp.maximum(sound.sum(), 1).astype(jnp.float32)
         scale = jnp.minimum(1.0, self.problem_clip_norm / jnp.maximum(norms, 1e-12))
-        gradient = jax.tree.map(
-            lambda leaf: _masked_sum(leaf, sound, scale) / count, gradients
-        )
+        gradient = jax.tree.map(lambda leaf: _masked_sum(leaf, sound, scale) / count, gradients)
         unsound = (~sound).sum().astype(jnp.float32)
         metrics = {
             "meta/nonfinite": unsound,
@@ -123,8 +122,25 @@ class TruncatedBackprop(MetaGradient):
         }
         # What went wrong begins anew at the next estimate.
         lengths = jnp.where(sound, lengths, 0)
-        new_state = TruncatedBackpropState(trajectories, lengths, key)
+        begun = state.begun + finished.astype(jnp.int32)
+        new_state = TruncatedBackpropState(trajectories, lengths, begun, key)
         return Estimate(_masked_mean(meta_losses, sound), gradient, new_state, metrics)
+
+    def _lengths(
+        self, key: Key[Array, ""], is_first: Bool[Array, " problems"]
+    ) -> Int[Array, " problems"]:
+        """Draw lengths in unrolls; of the first only a part, so that ends are staggered."""
+        length_key, part_key = jax.random.split(key)
+        lengths = self.lengths.draw(length_key, (self.problems,))
+        part = jax.random.uniform(part_key, (self.problems,), jnp.float32)
+        shortened = jnp.ceil(part * lengths.astype(jnp.float32)).astype(jnp.int32)
+        return jnp.where(is_first, shortened, lengths)
+
+
+def _blank(shape: tuple[int, ...], dtype: Any) -> Array:
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        return jnp.broadcast_to(jax.random.key(0), shape)
+    return jnp.zeros(shape, dtype)
 
 
 def _begin_anew(optimizer: LearnedOptimizer, group: Group, key: Key[Array, ""]) -> Trajectory:

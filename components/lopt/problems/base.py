@@ -6,14 +6,14 @@ The paper's word (Wichrowska et al. 2017, section 4); its code has the same idea
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Self
+from typing import TypeAlias
 
 import equinox as eqx
 import jax
 from jaxtyping import Array, Float, Key, PyTree
 
-Params = PyTree[Array]
-Batch = PyTree[Array]
+Params: TypeAlias = PyTree[Array]
+Batch: TypeAlias = PyTree[Array]
 
 
 class Problem(eqx.Module):
@@ -52,7 +52,7 @@ class Problem(eqx.Module):
         """
 
     @abstractmethod
-    def draw(self, key: Key[Array, ""]) -> Self:
+    def draw(self, key: Key[Array, ""]) -> "Problem":
         """Return the same kind of problem with its random constants drawn anew.
 
         The result has the same tree structure, shapes and dtypes, and the function can be
@@ -95,5 +95,3 @@ def loss_and_gradient(
     batch = problem.sample_batch(batch_key)
     loss, gradient = jax.value_and_grad(problem.loss)(params, batch, loss_key)
     return loss, problem.perturb_gradient(gradient, noise_key)
-
-

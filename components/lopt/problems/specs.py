@@ -90,9 +90,7 @@ def _values(spec: Mapping[str, Any], constructor: Constructor, where: str) -> di
     }
 
 
-def _inner_specs(
-    spec: Mapping[str, Any], constructor: Constructor, where: str
-) -> dict[str, Any]:
+def _inner_specs(spec: Mapping[str, Any], constructor: Constructor, where: str) -> dict[str, Any]:
     """Map the place of every inner spec to the spec."""
     if constructor.inner:
         return {f"{where}.of": spec["of"]}
