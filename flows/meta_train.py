@@ -37,7 +37,8 @@ def meta_train(
         resumed = folder.record.mlflow_run_id
         with tracking.tracked("meta-train", confs, parent_mlflow_run_id, resumed) as mlflow_run_id:
             run = folder.noted(mlflow_run_id=mlflow_run_id).reference()
-            log_ensemble(mlflow_run_id, drawn, "meta-training")
+            if not folder.begun:
+                log_ensemble(mlflow_run_id, drawn, "meta-training")
             done = find_checkpoint(run)
             with terminal.stage("meta-training", meta_training.meta_steps, done):
                 for end in segment_ends(meta_training, done):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from tasks import code_version
 from tasks.confs import MetaTrainingConf
 from tasks.references import RunReference
 
@@ -28,6 +29,8 @@ class RunRecord(BaseModel):
     conf_digest: str
     ensemble_digest: str
     seed: int
+    library: str
+    """Digest of the code that the run began with."""
     mlflow_run_id: str | None = None
     model_uri: str | None = None
 
@@ -43,7 +46,11 @@ class RunFolder(BaseModel):
     def __str__(self) -> str:
         doing = "finished" if self.finished else "goes on" if self.begun else "begins"
         name = f"{self.directory.parent.name}/{self.directory.name}"
-        return f"run {name}, seed {self.record.seed}: {doing}"
+        text = f"run {name}, seed {self.record.seed}: {doing}"
+        return text if self._same_code() else f"{text}, with other code than it began with"
+
+    def _same_code(self) -> bool:
+        return self.finished or self.record.library == code_version.library_digest()
 
     @property
     def begun(self) -> bool:
@@ -123,7 +130,12 @@ def _choose(parent: Path, conf: MetaTrainingConf, digest: str, ensemble_digest: 
     if finished and conf.when_finished == "reuse":
         return finished[-1]
     seed = max((folder.record.seed + 1 for folder in known), default=conf.seed)
-    record = RunRecord(conf_digest=digest, ensemble_digest=ensemble_digest, seed=seed)
+    record = RunRecord(
+        conf_digest=digest,
+        ensemble_digest=ensemble_digest,
+        seed=seed,
+        library=code_version.library_digest(),
+    )
     return _begin(parent, record)
 
 

@@ -1,6 +1,8 @@
 from pathlib import Path
 
-from tasks import run_folders
+import pytest
+
+from tasks import code_version, run_folders
 from tasks.confs import MetaTrainingConf
 
 CONF = MetaTrainingConf(seed=5)
@@ -49,6 +51,16 @@ def test_two_processes_never_work_in_one_folder(tmp_path: Path) -> None:
     ):
         assert first.directory != second.directory
         assert first.record.seed != second.record.seed
+
+
+def test_a_run_that_goes_on_with_other_code_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with run_folders.opened(tmp_path, CONF, "ensemble") as folder:
+        assert "other code" not in str(folder)
+    monkeypatch.setattr(code_version, "library_digest", lambda: "changed")
+    with run_folders.opened(tmp_path, CONF, "ensemble") as folder:
+        assert "other code" in str(folder)
 
 
 def test_another_conf_or_ensemble_is_another_run(tmp_path: Path) -> None:

@@ -1,0 +1,37 @@
+"""One Prefect server for all tests of flows, and one home with MLflow and compiled programs."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+# Prefect makes its folder when it is first imported; it must not be in the user's home.
+os.environ.setdefault("PREFECT_HOME", tempfile.mkdtemp(prefix="lopt-prefect-"))
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """Start a Prefect server; its address."""
+    from prefect.settings import get_current_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield str(get_current_settings().api.url)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A LOPT_HOME for the tests of a module."""
+    path = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOPT_HOME", str(path))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield path
+
+
+@pytest.fixture(scope="session")
+def jax_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where processes find each other's compiled programs."""
+    return tmp_path_factory.mktemp("jax")

@@ -1,0 +1,49 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FLOWS = sorted(path.stem for path in Path("flows").glob("*.py") if path.stem != "__init__")
+
+
+def run(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    outside = ("MLFLOW", "PREFECT")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(outside)}
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        env={**environment, "LOPT_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+
+
+def test_a_flow_runs_from_a_shell_without_a_server_and_calmly(tmp_path: Path) -> None:
+    done = run(tmp_path, "flows.generate_ensemble", "--conf", "conf/tiny.yaml")
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "ensembles").glob("tiny-*.parquet"))) == 1
+    heading, line = done.stdout.splitlines()
+    assert heading == "Ensemble"
+    assert "6 problems in 2 programs" in line
+    assert "INFO" not in done.stderr
+
+
+def test_a_refused_conf_ends_with_2_before_anything_runs(tmp_path: Path) -> None:
+    done = run(tmp_path, "flows.full_cycle", "--set", "meta_training.meta_steps=none")
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "meta_training.meta_steps: 'none' is not allowed; allowed: an integer from 1 to 10000000"
+    ]
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_every_flow_is_named_as_its_file_and_described(flow: str) -> None:
+    import importlib
+
+    found = getattr(importlib.import_module(f"flows.{flow}"), flow)
+    assert found.name == flow.replace("_", "-")
+    assert found.description

@@ -1,0 +1,160 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.conf_files import read_conf
+from tasks.confs import Conf
+from tasks.references import ModelVersionReference
+
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def conf() -> Conf:
+    return read_conf(Path("conf/tiny.yaml"), [], list(Conf.model_fields))
+
+
+@pytest.fixture(scope="module")
+def versions(home: Path, server: str, conf: Conf) -> list[ModelVersionReference]:
+    """The cycle twice."""
+    from flows.full_cycle import full_cycle
+
+    del home, server
+    parts = {name: getattr(conf, name) for name in Conf.model_fields}
+    return [full_cycle(**parts), full_cycle(**parts)]
+
+
+@pytest.fixture(scope="module")
+def runs(versions: list[ModelVersionReference]) -> dict[str, list[Any]]:
+    """MLflow's runs by stage, oldest first."""
+    from tasks import tracking
+
+    del versions
+    client = tracking.client()
+    experiment = client.get_experiment_by_name(tracking.EXPERIMENT)
+    found = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
+    stages: dict[str, list[Any]] = {}
+    for run in found:
+        stages.setdefault(run.info.run_name, []).append(run)
+    return stages
+
+
+def test_each_cycle_publishes_a_version_and_the_alias_moves_to_the_newest(
+    versions: list[ModelVersionReference],
+) -> None:
+    from lopt.loading import load
+    from tasks import tracking
+
+    assert [version.version for version in versions] == [1, 2]
+    champion = tracking.client().get_model_version_by_alias("learned-optimizer", "champion")
+    assert int(champion.version) == 2
+    tracking.client()  # points the registry to this home
+    assert load(versions[-1].uri).provenance.seed == 1
+
+
+def test_the_second_cycle_uses_the_same_data_and_ensemble(
+    home: Path, versions: list[ModelVersionReference]
+) -> None:
+    del versions
+    assert len([path for path in (home / "datasets" / "digits").iterdir() if path.is_dir()]) == 1
+    # One to train on, one held out.
+    assert len(list((home / "ensembles").glob("*.parquet"))) == 2
+
+
+def test_baselines_are_run_once_for_both_cycles(
+    home: Path, versions: list[ModelVersionReference]
+) -> None:
+    del versions
+    assert len(list((home / "reports").glob("baselines-*"))) == 1
+    assert len(list((home / "reports").iterdir())) == 3
+
+
+def test_every_stage_is_a_finished_child_of_its_cycle(runs: dict[str, list[Any]]) -> None:
+    stages = {"prepare-datasets", "generate-ensemble", "meta-train", "evaluate-release"}
+    assert set(runs) == {"full-cycle", "publish-release", *stages}
+    for name, found in runs.items():
+        assert [run.info.status for run in found] == ["FINISHED"] * 2, name
+        if name != "full-cycle":
+            parents = [run.data.tags["mlflow.parentRunId"] for run in found]
+            assert parents == [run.info.run_id for run in runs["full-cycle"]]
+        assert all("prefect.flow_run_id" in run.data.tags for run in found)
+
+
+def test_meta_training_logs_every_step_by_level_and_its_inputs(
+    runs: dict[str, list[Any]], conf: Conf
+) -> None:
+    from tasks import tracking
+
+    first = runs["meta-train"][0]
+    names = {"meta/loss", "meta/gradient_norm", "meta/nonfinite", "inner/resets"}
+    assert names <= set(first.data.metrics)
+    history = tracking.client().get_metric_history(first.info.run_id, "meta/loss")
+    assert [point.step for point in history] == list(range(1, conf.meta_training.meta_steps + 1))
+    assert first.data.params["meta_training.meta_steps"] == str(conf.meta_training.meta_steps)
+    (ensemble,) = first.inputs.dataset_inputs
+    assert ensemble.dataset.name.startswith("tiny-")
+    assert first.outputs.model_outputs
+
+
+def test_plots_and_tables_are_artifacts(runs: dict[str, list[Any]]) -> None:
+    from tasks import tracking
+
+    def files(stage: str, folder: str) -> set[str]:
+        listed = tracking.client().list_artifacts(runs[stage][0].info.run_id, folder)
+        return {Path(file.path).name for file in listed}
+
+    assert files("meta-train", "plots") == {"meta_loss.png"}
+    assert {"scores.png", "loss_digits_mlp.png"} <= files("evaluate-release", "plots")
+    assert {"curves.parquet", "scores.parquet", "scores.md"} <= files("evaluate-release", "report")
+
+
+def test_the_version_says_how_it_compares_and_where_it_came_from(
+    versions: list[ModelVersionReference],
+) -> None:
+    from tasks import tracking
+
+    version = tracking.client().get_model_version("learned-optimizer", str(versions[0].version))
+    assert {"held_out_difference.adam", "held_out_difference.rmsprop"} <= set(version.tags)
+    assert len(version.tags["release_digest"]) == 64
+    assert "A learned optimizer" in version.description
+
+
+def test_a_release_says_which_run_conf_and_ensemble_made_it(
+    home: Path, versions: list[ModelVersionReference], conf: Conf, runs: dict[str, list[Any]]
+) -> None:
+    from lopt.loading import load
+
+    del versions
+    (path,) = home.glob("runs/*/001/release")
+    provenance = load(path).provenance
+    assert provenance is not None
+    assert provenance.mlflow_run_id == runs["meta-train"][0].info.run_id
+    assert json.loads(str(provenance.conf)) == conf.meta_training.model_dump(mode="json")
+    assert provenance.ensemble_digest is not None
+    assert provenance.checkpoint_digest is not None
+
+
+@pytest.mark.usefixtures("versions")
+def test_the_stages_run_alone_on_the_newest_release(
+    conf: Conf, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from flows.evaluate_release import evaluate_release
+    from flows.publish_release import publish_release
+
+    evaluate_release(conf.ensemble, conf.evaluation)
+    version = publish_release(conf.publication.model_copy(update={"alias": "challenger"}))
+    text = capsys.readouterr().out
+    assert version.uri == "models:/learned-optimizer@challenger"
+    assert version.version == 3
+    for word in ("Adam", "RMSProp", "digits/convnet", "held_out/quadratics", "lopt.load", "mlflow"):
+        assert word in text
+
+
+@pytest.mark.usefixtures("versions")
+def test_a_version_is_evaluated_by_its_uri(conf: Conf, home: Path) -> None:
+    from flows.evaluate_release import evaluate_release
+
+    report = evaluate_release(conf.ensemble, conf.evaluation, "models:/learned-optimizer/1")
+    assert report.release_digest[:16] in {path.name[:16] for path in (home / "reports").iterdir()}
