@@ -1,5 +1,6 @@
 """Meta-training by segments: the unit of retrying, and of resuming after a fault."""
 
+import functools
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -142,7 +143,10 @@ def _restored(
     return meta_state
 
 
+# What a run begins with is also what its checkpoints are read by: once is enough.
+@functools.lru_cache(maxsize=1)
 def _initial(run: RunReference, conf: MetaTrainingConf, ensemble: EnsembleReference) -> "MetaState":
+    import equinox as eqx
     import jax
 
     import lopt.architectures
@@ -152,7 +156,9 @@ def _initial(run: RunReference, conf: MetaTrainingConf, ensemble: EnsembleRefere
 
     architecture: Any = find_class(lopt.architectures, LearnedOptimizer, conf.architecture)
     optimizer_key, state_key = jax.random.split(jax.random.key(run.seed))
-    optimizer = getattr(architecture, conf.preset)(key=optimizer_key)
+    make = getattr(architecture, conf.preset)
+    # Compiled as one program, not operation by operation, which takes seconds.
+    optimizer = eqx.filter_jit(lambda key: make(key=key))(optimizer_key)
     groups = groups_of(ensemble)
     return init_meta_state(_training(conf), optimizer, groups, state_key)
 

@@ -35,3 +35,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def jax_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where processes find each other's compiled programs."""
     return tmp_path_factory.mktemp("jax")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def users_promotion() -> Iterator[None]:
+    """Let dtypes be promoted as in a user's process; optax's Adam needs it."""
+    import jax
+
+    before = jax.config.jax_numpy_dtype_promotion
+    jax.config.update("jax_numpy_dtype_promotion", "standard")
+    yield
+    jax.config.update("jax_numpy_dtype_promotion", before)
