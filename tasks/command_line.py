@@ -14,6 +14,7 @@ from tasks.conf_errors import ConfError, allowed, field_schema
 from tasks.conf_files import SECTIONS, read_conf
 from tasks.confs import Conf
 
+GO_ON = "The same command goes on from the last checkpoint."
 REFUSED = 2
 """Exit status for a conf that is not valid, as for an option that there is not."""
 
@@ -32,6 +33,10 @@ def main(flow: Callable[..., Any], arguments: Sequence[str] | None = None) -> No
     values = {name: getattr(conf, name) for name in sections}
     try:
         flow(**values, **{name: getattr(options, name) for name in names})
+    except KeyboardInterrupt:
+        sys.exit(f"Interrupted. {GO_ON}")
+    except SystemExit:
+        sys.exit(f"Stopped. {GO_ON}")
     except Exception as error:
         if not _is_ours(error):
             raise

@@ -38,11 +38,14 @@ def jax_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def users_promotion() -> Iterator[None]:
-    """Let dtypes be promoted as in a user's process; optax's Adam needs it."""
+def jax_as_flows_need_it() -> Iterator[None]:
+    """Promote dtypes as in a user's process, which optax's Adam needs, and compile fast."""
     import jax
 
-    before = jax.config.jax_numpy_dtype_promotion
-    jax.config.update("jax_numpy_dtype_promotion", "standard")
+    changes = {"jax_numpy_dtype_promotion": "standard", "jax_disable_most_optimizations": True}
+    before = {name: jax.config.values[name] for name in changes}
+    for name, value in changes.items():
+        jax.config.update(name, value)
     yield
-    jax.config.update("jax_numpy_dtype_promotion", before)
+    for name, value in before.items():
+        jax.config.update(name, value)

@@ -21,6 +21,7 @@ def start(home: Path, server: str, jax_cache: Path) -> "subprocess.Popen[bytes]"
         "LOPT_HOME": str(home),
         "PREFECT_API_URL": server,
         "JAX_COMPILATION_CACHE_DIR": str(jax_cache),
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
     }
     home.mkdir(exist_ok=True)
     with (home / "log.txt").open("ab") as log:
