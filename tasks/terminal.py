@@ -52,23 +52,27 @@ class BarStage:
 class LineStage:
     """Lines in a log: at most one in ten seconds, and the last step always."""
 
-    def __init__(self, console: Console, title: str, total: int, completed: int) -> None:
+    def __init__(self, console: Console, title: str, total: int) -> None:
         self._console, self._title, self._total = console, title, total
-        self._first = completed
-        self._begun = self._printed = time.monotonic()
+        self._printed = time.monotonic()
+        self._first: tuple[int, float] | None = None
 
     def reach(self, step: int, note: str) -> None:
         """Print a line if the last one is old enough."""
         now = time.monotonic()
+        # The time left is reckoned from here on: what came before was compiling.
+        self._first = self._first or (step, now)
         if step < self._total and now - self._printed < SECONDS_BETWEEN_LINES:
             return
         self._printed = now
-        self._print(step, now - self._begun, note)
-
-    def _print(self, step: int, seconds: float, note: str) -> None:
-        left = seconds / max(step - self._first, 1) * (self._total - step)
-        parts = (f"{self._title} {step}/{self._total}", f"{clock(left)} left", note)
+        parts = (f"{self._title} {step}/{self._total}", self._left(step, now), note)
         self._console.print("  " + "  ".join(part for part in parts if part), highlight=False)
+
+    def _left(self, step: int, now: float) -> str:
+        first_step, begun = self._first or (step, now)
+        if step in {first_step, self._total}:
+            return ""
+        return clock((now - begun) / (step - first_step) * (self._total - step)) + " left"
 
 
 NOBODY: Final = SilentStage()
@@ -104,7 +108,7 @@ def stage(title: str, total: int, completed: int = 0) -> Iterator[None]:
         with _bar(screen) as progress, _showing(BarStage(progress, title, total, completed)):
             yield
     else:
-        with _showing(LineStage(screen, title, total, completed)):
+        with _showing(LineStage(screen, title, total)):
             yield
 
 

@@ -14,17 +14,20 @@ def test_without_a_terminal_the_last_step_is_a_line_and_the_quick_ones_are_not(
     with terminal.stage("work", 3):
         for step in (1, 2, 3):
             terminal.reach(step, "fine")
-    assert capsys.readouterr().out.split() == ["work", "3/3", "0:00", "left", "fine"]
+    assert capsys.readouterr().out.split() == ["work", "3/3", "fine"]
 
 
-def test_the_time_left_counts_only_what_was_done_now(
+def test_the_time_left_does_not_count_the_first_step_which_compiles(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = iter([0.0, 20.0])
+    now = iter([0.0, 500.0, 520.0])
     monkeypatch.setattr(terminal.time, "monotonic", lambda: next(now))
     with terminal.stage("work", 100, completed=60):
-        terminal.reach(70)
-    assert "work 70/100  1:00 left" in capsys.readouterr().out
+        terminal.reach(61)
+        terminal.reach(71)
+    first, second = capsys.readouterr().out.splitlines()
+    assert "left" not in first
+    assert "work 71/100  0:58 left" in second
 
 
 def test_outside_a_stage_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
