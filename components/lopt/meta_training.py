@@ -131,9 +131,11 @@ def meta_step(
         *[estimate.gradient for estimate in estimates],
     )
     meta_params, static = eqx.partition(meta_state.optimizer, eqx.is_inexact_array)
-    updates, meta_opt_state = training.meta_optimizer().update(
-        gradient, meta_state.meta_opt_state, meta_params
-    )
+    # optax.adam itself adds floats and whole numbers, which a program may have forbidden.
+    with jax.numpy_dtype_promotion("standard"):
+        updates, meta_opt_state = training.meta_optimizer().update(
+            gradient, meta_state.meta_opt_state, meta_params
+        )
     new_state = MetaState(
         eqx.combine(optax.apply_updates(meta_params, updates), static),
         meta_opt_state,
@@ -141,7 +143,7 @@ def meta_step(
         meta_state.meta_step + 1,
     )
     metrics = _metrics(groups, weights, estimates)
-    return new_state, metrics | {"meta/gradient_norm": optax.global_norm(gradient)}
+    return new_state, metrics | {"meta/gradient_norm": optax.tree.norm(gradient)}
 
 
 def _group_weights(groups: Sequence[Group]) -> list[Float[Array, ""]]:

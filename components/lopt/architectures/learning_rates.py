@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-DEFAULT_LEARNING_RATE = 1e-3
-"""What a user gets who says nothing; see docs/use.md on choosing it."""
+DEFAULT_LEARNING_RATE = 1e-4
+"""What a user gets who says nothing: the middle (geometric) of the range of meta-training."""
 
 
 class RandomLearningRate(eqx.Module):

@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from lopt.architectures import LearnedOptimizer
 from lopt.ensembles import Group
 from lopt.meta_gradients.base import Estimate, MetaGradient
+from lopt.meta_gradients.combining import combine
 from lopt.meta_gradients.lengths import TrajectoryLengths
 from lopt.meta_objectives import AverageLogLoss
 from lopt.unroll import Trajectory, begin, unroll
@@ -109,22 +110,18 @@ class TruncatedBackprop(MetaGradient):
         (meta_losses, trajectories), gradients = differentiated(
             meta_params, state.trajectories, finished, keys
         )
-        norms = jax.vmap(_global_norm)(gradients)
-        sound = jnp.isfinite(meta_losses) & jnp.isfinite(norms)
-        count = jnp.maximum(sound.sum(), 1).astype(jnp.float32)
-        scale = jnp.minimum(1.0, self.problem_clip_norm / jnp.maximum(norms, 1e-12))
-        gradient = jax.tree.map(lambda leaf: _masked_sum(leaf, sound, scale) / count, gradients)
-        unsound = (~sound).sum().astype(jnp.float32)
-        metrics = {
-            "meta/nonfinite": unsound,
-            "meta/clipped": (sound & (scale < 1)).sum().astype(jnp.float32),
-            "inner/resets": finished.sum().astype(jnp.float32),
+        combined = combine(meta_losses, gradients, self.problem_clip_norm)
+        counts = {
+            "meta/nonfinite": ~combined.sound,
+            "meta/clipped": combined.clipped,
+            "inner/resets": finished,
         }
+        metrics = {name: which.sum().astype(jnp.float32) for name, which in counts.items()}
         # What went wrong begins anew at the next estimate.
-        lengths = jnp.where(sound, lengths, 0)
+        lengths = jnp.where(combined.sound, lengths, 0)
         begun = state.begun + finished.astype(jnp.int32)
         new_state = TruncatedBackpropState(trajectories, lengths, begun, key)
-        return Estimate(_masked_mean(meta_losses, sound), gradient, new_state, metrics)
+        return Estimate(combined.meta_loss, combined.gradient, new_state, metrics)
 
     def _lengths(
         self, key: Key[Array, ""], is_first: Bool[Array, " problems"]
@@ -147,25 +144,3 @@ def _begin_anew(optimizer: LearnedOptimizer, group: Group, key: Key[Array, ""]) 
     entry_key, draw_key, begin_key = jax.random.split(key, 3)
     entry = jax.random.categorical(entry_key, jnp.log(group.weights))
     return begin(group.entry(entry).draw(draw_key), optimizer, begin_key)
-
-
-def _global_norm(tree: LearnedOptimizer) -> Float[Array, ""]:
-    squares = [jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree)]
-    return jnp.sqrt(jnp.stack(squares).sum())
-
-
-def _masked_sum(
-    leaf: Float[Array, "problems *shape"],
-    sound: Bool[Array, " problems"],
-    scale: Float[Array, " problems"],
-) -> Float[Array, " *shape"]:
-    ones = (1,) * (leaf.ndim - 1)
-    kept = jnp.where(sound.reshape(-1, *ones), leaf, 0.0)
-    return (kept * scale.reshape(-1, *ones)).sum(0)
-
-
-def _masked_mean(
-    values: Float[Array, " problems"], sound: Bool[Array, " problems"]
-) -> Float[Array, ""]:
-    """Average over the sound ones; NaN if there are none."""
-    return jnp.where(sound, values, 0.0).sum() / sound.sum().astype(jnp.float32)
