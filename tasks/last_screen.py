@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from tasks import settings, terminal
+from tasks import settings, terminal, tracking
 from tasks.evaluation import OURS
 from tasks.references import ModelVersionReference, ReportReference
 from tasks.score_table import LEGEND, ScoreTable, score_table, verdict
@@ -32,9 +32,12 @@ def show_version(version: ModelVersionReference) -> None:
         "",
         "Look at the runs, the curves and the model:",
         f"  {_program('mlflow')} server {store} --host 127.0.0.1 --port 5000 --workers 1",
-        "  http://127.0.0.1:5000/#/experiments",
+        f"  http://127.0.0.1:5000/#/experiments/{tracking.experiment_id()}/runs"
+        # Without this MLflow shows its pages for language models.
+        "?workflowType=machine_learning",
         "Look at the flows:",
         f"  PREFECT_HOME={settings.prefect_home()} {_program('prefect')} server start",
+        "  http://127.0.0.1:4200/runs",
         "Use the optimizer, with `pip install lopt[mlflow]`:",
         f"  export MLFLOW_TRACKING_URI={settings.tracking_uri()}",
         f'  optimizer = lopt.load("{version.uri}").transformation()  # for optax.adam(1e-3)',

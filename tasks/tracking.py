@@ -124,12 +124,6 @@ def log_files(mlflow_run_id: str, paths: Sequence[Path], folder: str | None = No
         client().log_artifact(mlflow_run_id, str(path), folder)
 
 
-def run_url(mlflow_run_id: str) -> str:
-    """Return where a run is shown, from the root of MLflow's user interface on."""
-    experiment_id = client().get_run(mlflow_run_id).info.experiment_id
-    return f"/#/experiments/{experiment_id}/runs/{mlflow_run_id}"
-
-
 def _create(name: str, confs: Mapping[str, StageConf], parent: str | None) -> str:
     tags = {
         "mlflow.source.name": name,
@@ -139,7 +133,7 @@ def _create(name: str, confs: Mapping[str, StageConf], parent: str | None) -> st
         "prefect.flow_run_id": flow_run.get_id(),
         PARENT_TAG: parent,
     }
-    run = client().create_run(_experiment_id(), run_name=name)
+    run = client().create_run(experiment_id(), run_name=name)
     set_tags(run.info.run_id, tags)
     log_params(run.info.run_id, confs)
     return str(run.info.run_id)
@@ -171,7 +165,8 @@ def exists(mlflow_run_id: str) -> bool:
     return True
 
 
-def _experiment_id() -> str:
+def experiment_id() -> str:
+    """Return the experiment that all runs are in, made if there is none."""
     known = client().get_experiment_by_name(EXPERIMENT)
     if known is not None:
         return str(known.experiment_id)
