@@ -1,6 +1,5 @@
 """Meta-training by segments: the unit of retrying, and of resuming after a fault."""
 
-import functools
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +10,12 @@ from prefect import task
 from tasks import code_version, run_folders, terminal, tracking
 from tasks.confs import MetaTrainingConf
 from tasks.ensembles import groups_of
+from tasks.meta_states import initial_meta_state, training_of
 from tasks.references import CheckpointReference, EnsembleReference, ReleaseReference, RunReference
 from tasks.releases import release_of
 
 if TYPE_CHECKING:
-    from lopt.meta_training import MetaState, MetaTraining
+    from lopt.meta_training import MetaState
 
 MODEL_NAME = "optimizer"
 CHECKPOINTS_KEPT = 3
@@ -101,7 +101,7 @@ def _meta_trained(
 
     first = int(meta_state.meta_step)
     groups = groups_of(ensemble)
-    endless = meta_train(_training(conf), groups, meta_state)
+    endless = meta_train(training_of(conf), groups, meta_state)
     rows: list[Row] = []
     waiting: dict[str, Any] | None = None
     for newest, metrics in itertools.islice(endless, last_meta_step - first):
@@ -130,7 +130,7 @@ def _restored(
 ) -> "MetaState":
     from lopt.checkpoint import CheckpointError
 
-    meta_state = _initial(run, conf, ensemble)
+    meta_state = initial_meta_state(run, conf, ensemble)
     if checkpoints.latest() is None:
         return meta_state
     restored: tuple[MetaState, Any] = checkpoints.restore(like=meta_state)
@@ -141,49 +141,6 @@ def _restored(
             f"{_facts(run)}: they were put there by somebody. Move them away to begin anew."
         )
     return meta_state
-
-
-# What a run begins with is also what its checkpoints are read by: once is enough.
-@functools.lru_cache(maxsize=1)
-def _initial(run: RunReference, conf: MetaTrainingConf, ensemble: EnsembleReference) -> "MetaState":
-    import equinox as eqx
-    import jax
-
-    import lopt.architectures
-    from lopt.architectures import LearnedOptimizer
-    from lopt.catalogue import find_class
-    from lopt.meta_training import init_meta_state
-
-    architecture: Any = find_class(lopt.architectures, LearnedOptimizer, conf.architecture)
-    optimizer_key, state_key = jax.random.split(jax.random.key(run.seed))
-    make = getattr(architecture, conf.preset)
-    # Compiled as one program, not operation by operation, which takes seconds.
-    optimizer = eqx.filter_jit(lambda key: make(key=key))(optimizer_key)
-    groups = groups_of(ensemble)
-    return init_meta_state(_training(conf), optimizer, groups, state_key)
-
-
-def _training(conf: MetaTrainingConf) -> "MetaTraining":
-    from lopt.meta_gradients import TrajectoryLengths, TruncatedBackprop
-    from lopt.meta_training import MetaTraining
-
-    lengths = TrajectoryLengths(
-        conf.shortest_unrolls, conf.mean_extra_unrolls, conf.longest_unrolls
-    )
-    estimator = TruncatedBackprop(
-        unroll_steps=conf.unroll_steps,
-        problems=conf.problems,
-        lengths=lengths,
-        problem_clip_norm=conf.problem_clip_norm,
-        second_derivatives=conf.second_derivatives,
-    )
-    return MetaTraining(
-        estimator=estimator,
-        meta_learning_rate=conf.meta_learning_rate,
-        warmup_steps=conf.warmup_meta_steps,
-        decay_steps=conf.meta_steps,
-        clip_norm=conf.clip_norm,
-    )
 
 
 def _provenance(

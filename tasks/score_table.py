@@ -15,7 +15,7 @@ MARKS = {"better": "+", "worse": "-", "undecided": "="}
 LEGEND = (
     "Mean over the steps of log10(loss / first loss), lower is better; after ± half the width of "
     "the 95 % interval over seeds. + ours is better beyond the interval, - ours is worse, "
-    "= undecided."
+    "= undecided. !n: n trajectories diverged."
 )
 
 
