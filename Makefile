@@ -24,7 +24,7 @@ help: ## list the targets
 	@echo "PYTHON=python3.12 chooses the interpreter of a new environment, LOPT_HOME=DIR where runs write."
 
 run: $(READY) ## the whole cycle: data, ensemble, meta-training, evaluation, registry
-	@$(RUN) -m flows.full_cycle $(ARGS)
+	@$(RUN) -m flows.full_cycle --conf conf/quick.yaml $(ARGS)
 
 test: $(READY) ## lint, types, import contracts and the tests; pytest's summary comes last
 	@$(call lint_then,$(RUN) -m pytest $(ARGS))

@@ -71,9 +71,9 @@ class MetaTrainingConf(StageConf):
     seed: Seed = Field(
         default=0, description="Seed of the first meta-params and of all that is drawn later."
     )
-    meta_steps: int = Field(default=400, ge=1, le=10_000_000, description="Meta-steps in all.")
+    meta_steps: int = Field(default=1000, ge=1, le=10_000_000, description="Meta-steps in all.")
     segment_meta_steps: int = Field(
-        default=50,
+        default=100,
         ge=1,
         le=100_000,
         description="Meta-steps between checkpoints: the most that a fault costs.",
@@ -103,10 +103,10 @@ class MetaTrainingConf(StageConf):
         default=1, ge=1, le=100_000, description="Unrolls in the shortest trajectory."
     )
     mean_extra_unrolls: float = Field(
-        default=40.0, ge=0, le=1e6, description="Mean of the exponential number of unrolls more."
+        default=20.0, ge=0, le=1e6, description="Mean of the exponential number of unrolls more."
     )
     longest_unrolls: int = Field(
-        default=1000, ge=1, le=1_000_000, description="Unrolls in the longest trajectory."
+        default=60, ge=1, le=1_000_000, description="Unrolls in the longest trajectory."
     )
     second_derivatives: bool = Field(
         default=True, description="Whether to differentiate the problems' gradients as well."

@@ -5,7 +5,7 @@ import pytest
 from tasks.conf_checks import check
 from tasks.conf_errors import ConfError
 from tasks.conf_files import read_conf
-from tasks.confs import Conf, MetaTrainingConf
+from tasks.confs import DEFAULTS, Conf, MetaTrainingConf
 
 SECTIONS = ("ensemble", "meta_training")
 PRESETS = sorted(Path("conf").glob("*.yaml"))
@@ -121,3 +121,7 @@ def test_what_a_conf_names_has_to_exist(override: str, key: str) -> None:
 def test_equal_confs_have_one_digest_and_others_another() -> None:
     assert MetaTrainingConf(seed=1).digest() == MetaTrainingConf(seed=1).digest()
     assert MetaTrainingConf(seed=1).digest() != MetaTrainingConf(seed=2).digest()
+
+
+def test_the_quick_conf_is_what_a_form_shows_as_defaults() -> None:
+    assert read_conf(Path("conf/quick.yaml"), [], SECTIONS) == DEFAULTS

@@ -11,6 +11,8 @@ import pytest
 
 from lopt import HierarchicalRNN, registry
 
+# mlflow warns of its own code while it is imported.
+pytestmark = pytest.mark.filterwarnings("default")
 ROOT = Path(__file__).resolve().parents[2]
 
 
