@@ -12,6 +12,7 @@ def check(conf: Conf, sections: Sequence[str]) -> None:
     lines: list[str] = []
     if "meta_training" in sections:
         lines += _architecture(conf.meta_training)
+        lines += _warmup(conf.meta_training)
     if "evaluation" in sections:
         lines += _records(conf.evaluation)
     if "evaluation" in sections and conf.evaluation.held_out_seed == conf.ensemble.seed:
@@ -38,6 +39,15 @@ def _architecture(conf: MetaTrainingConf) -> list[str]:
     if not hasattr(known[conf.architecture], conf.preset):
         return [f"meta_training.preset: {conf.architecture} has none called {conf.preset!r}"]
     return []
+
+
+def _warmup(conf: MetaTrainingConf) -> list[str]:
+    if conf.warmup_meta_steps < conf.meta_steps:
+        return []
+    return [
+        f"meta_training.warmup_meta_steps: {conf.warmup_meta_steps} is not allowed; "
+        f"allowed: fewer than meta_steps = {conf.meta_steps}"
+    ]
 
 
 def _records(conf: EvaluationConf) -> list[str]:

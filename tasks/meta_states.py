@@ -37,6 +37,7 @@ def initial_meta_state(
 def training_of(conf: MetaTrainingConf) -> "MetaTraining":
     """Return the settings of the library's meta-training."""
     from lopt.meta_gradients import TrajectoryLengths, TruncatedBackprop
+    from lopt.meta_objectives import AverageLogLoss
     from lopt.meta_training import MetaTraining
 
     lengths = TrajectoryLengths(
@@ -46,6 +47,8 @@ def training_of(conf: MetaTrainingConf) -> "MetaTraining":
         unroll_steps=conf.unroll_steps,
         problems=conf.problems,
         lengths=lengths,
+        # The paper's form of the meta-loss with the paper's optimizer, else the released code's.
+        objective=AverageLogLoss(numerator_epsilon=conf.preset == "paper"),
         problem_clip_norm=conf.problem_clip_norm,
         second_derivatives=conf.second_derivatives,
     )

@@ -50,6 +50,13 @@ class MetaTraining(eqx.Module):
     decay_steps: int = eqx.field(static=True, default=1000)
     clip_norm: float = eqx.field(static=True, default=1.0)
 
+    def __check_init__(self) -> None:
+        if not 0 <= self.warmup_steps < self.decay_steps:
+            raise ValueError(
+                f"warmup_steps is {self.warmup_steps}, but must be at least 0 and less than "
+                f"decay_steps, which is {self.decay_steps}."
+            )
+
     def meta_optimizer(self) -> optax.GradientTransformationExtraArgs:
         """Return what moves the meta-params, as optax knows it."""
         schedule = optax.warmup_cosine_decay_schedule(

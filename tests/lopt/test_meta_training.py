@@ -249,3 +249,9 @@ def test_a_bad_problem_takes_no_part_and_is_counted(getkey) -> None:
     after = estimate(learner, group, with_bad.state)
     assert float(after.metrics["meta/nonfinite"]) == 0
     assert float(after.metrics["inner/resets"]) == 1
+
+
+@pytest.mark.parametrize("warmup_steps", [-1, 50, 51])
+def test_a_warmup_that_leaves_nothing_to_decay_is_refused(warmup_steps) -> None:
+    with pytest.raises(ValueError, match=f"warmup_steps is {warmup_steps}.*50"):
+        MetaTraining(warmup_steps=warmup_steps, decay_steps=50)

@@ -125,3 +125,9 @@ def test_equal_confs_have_one_digest_and_others_another() -> None:
 
 def test_the_quick_conf_is_what_a_form_shows_as_defaults() -> None:
     assert read_conf(Path("conf/quick.yaml"), [], SECTIONS) == DEFAULTS
+
+
+def test_a_warmup_as_long_as_the_meta_training_is_refused() -> None:
+    conf = read_conf(None, ["meta_steps=10"], SECTIONS)
+    with pytest.raises(ConfError, match=r"warmup_meta_steps: 20 .*fewer than meta_steps = 10"):
+        check(conf, ["meta_training"])
