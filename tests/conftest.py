@@ -8,6 +8,8 @@ from jaxtyping import Array, Key
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Most of a test's time is compiling; what runs is small.
+jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture

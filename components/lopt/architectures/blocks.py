@@ -55,6 +55,8 @@ class Blocks:
 
     def pack(self, tensors: Sequence[Float[Array, " _"]]) -> Float[Array, "blocks width"]:
         """Lay the tensors' scalars out in blocks, padded by zeros."""
+        if not tensors:
+            return jnp.zeros((self.count, self.width), jnp.float32)
         if self.together:
             return jnp.concatenate(tensors)[None]
         padded = [
