@@ -5,8 +5,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-# Prefect makes its folder when it is first imported; it must not be in the user's home.
-os.environ.setdefault("PREFECT_HOME", tempfile.mkdtemp(prefix="lopt-prefect-"))
+# Importing prefect and flows makes folders and reads settings: not in anybody's home or tree.
+os.environ.setdefault("LOPT_HOME", tempfile.mkdtemp(prefix="lopt-"))
+os.environ.setdefault("PREFECT_HOME", os.environ["LOPT_HOME"] + "/prefect")
 
 import pytest
 
@@ -23,12 +24,16 @@ def server() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A LOPT_HOME for the tests of a module."""
+    """A LOPT_HOME for the tests of a module; MLflow's default is put back after it."""
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
     path = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOPT_HOME", str(path))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         yield path
+        mlflow.set_tracking_uri(before)
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,12 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-# Prefect makes its folder when it is first imported; it must not be in the user's home.
-os.environ.setdefault("PREFECT_HOME", tempfile.mkdtemp(prefix="lopt-prefect-"))
+# Importing prefect and flows makes folders and reads settings: not in anybody's home or tree.
+os.environ.setdefault("LOPT_HOME", tempfile.mkdtemp(prefix="lopt-"))
+os.environ.setdefault("PREFECT_HOME", os.environ["LOPT_HOME"] + "/prefect")
 
 import pytest
 
@@ -17,14 +19,24 @@ def template_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from mlflow import MlflowClient
 
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
+    with pytest.MonkeyPatch.context() as patch:
+        # The artifacts of the default experiment lie in the folder of this moment.
+        patch.chdir(path.parent)
+        MlflowClient(f"sqlite:///{path}").search_experiments()
     return path
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, template_database: Path) -> Path:
-    """A new LOPT_HOME with an MLflow database."""
+def home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, template_database: Path
+) -> Iterator[Path]:
+    """A new LOPT_HOME with an MLflow database, which is MLflow's own default meanwhile."""
+    import mlflow
+
     shutil.copy(template_database, tmp_path / "mlflow.db")
     monkeypatch.setenv("LOPT_HOME", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return tmp_path
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    yield tmp_path
+    mlflow.set_tracking_uri(before)

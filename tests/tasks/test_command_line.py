@@ -43,9 +43,9 @@ def test_help_names_every_key_with_its_default_and_limits(
         command_line.main(toy, ["--help"])
     text = capsys.readouterr().out
     assert ending.value.code == 0
-    for name in MetaTrainingConf.model_fields:
-        assert f"meta_training.{name} = " in text
-    assert "meta_training.meta_steps = 400  (an integer from 1 to 10000000)" in text
+    for name, field in MetaTrainingConf.model_fields.items():
+        assert f"meta_training.{name} = {field.default}  (" in text
+    assert "(an integer from 1 to 10000000)" in text
     assert "datasets." not in text
 
 
