@@ -21,10 +21,10 @@ TINY = ["--set", "ensemble.entries=conf/ensembles/tiny.yaml"]
 
 def test_a_flow_gets_the_sections_it_takes_and_its_plain_parameters() -> None:
     calls.clear()
-    command_line.main(toy, [*TINY, "--set", "meta_steps=7", "--release", "here"])
+    command_line.main(toy, [*TINY, "--set", "meta_steps=70", "--release", "here"])
     ((ensemble, meta_training, release, parent),) = calls
     assert ensemble.entries == "conf/ensembles/tiny.yaml"
-    assert (meta_training.meta_steps, release, parent) == (7, "here", None)
+    assert (meta_training.meta_steps, release, parent) == (70, "here", None)
 
 
 def test_a_refused_conf_runs_nothing_and_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
