@@ -45,4 +45,4 @@ COPY conf conf
 ENV PATH=/app/.venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 LOPT_HOME=/data
 USER lopt
 VOLUME /data
-CMD ["python", "-m", "flows.full_cycle"]
+CMD ["python", "-m", "flows.full_cycle", "--conf", "conf/quick.yaml"]
