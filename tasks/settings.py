@@ -1,5 +1,6 @@
 """Where a run writes, and the settings of Prefect, MLflow and JAX that follow from it."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -55,7 +56,21 @@ def set_environment() -> None:
     for name, value in _defaults().items():
         os.environ.setdefault(name, value)
     # Prefect creates this folder but not its parents, and then fails without saying why.
-    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+    _make_writable(home())
+    _make_writable(Path(os.environ["PREFECT_HOME"]))
+
+
+def _make_writable(folder: Path) -> None:
+    """Make the folder, or end with one line: without it no flow can say anything."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, "Permission denied")
+    except OSError as error:
+        raise SystemExit(
+            f"{folder} cannot be written to: {error.strerror}. "
+            f"Set {HOME_VARIABLE} (now {home()}) to a folder that can."
+        ) from None
 
 
 def _defaults() -> dict[str, str]:

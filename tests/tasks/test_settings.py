@@ -1,0 +1,27 @@
+from pathlib import Path
+
+import pytest
+
+from tasks import settings
+
+
+def test_a_home_that_cannot_be_written_to_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("not a folder")
+    monkeypatch.setenv("LOPT_HOME", str(file / "home"))
+    monkeypatch.delenv("PREFECT_HOME", raising=False)
+    with pytest.raises(
+        SystemExit, match=r"home cannot be written to: Not a directory\. Set LOPT_HOME"
+    ):
+        settings.set_environment()
+
+
+def test_what_the_user_has_set_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOPT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert settings.tracking_uri() == "http://127.0.0.1:5000"
+    assert settings.artifact_location() is None
