@@ -1,10 +1,17 @@
 """What every test gets: reproducible keys, and JAX at its strictest."""
 
+import os
+import tempfile
 from collections.abc import Callable
 
 import jax
 import pytest
 from jaxtyping import Array, Key
+
+# Importing prefect and flows makes folders and reads settings: not in anybody's home or tree.
+_home = tempfile.TemporaryDirectory(prefix="lopt-")
+os.environ.setdefault("LOPT_HOME", _home.name)
+os.environ.setdefault("PREFECT_HOME", os.environ["LOPT_HOME"] + "/prefect")
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

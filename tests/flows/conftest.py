@@ -1,13 +1,7 @@
 """One Prefect server for all tests of flows, and one home with MLflow and compiled programs."""
 
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-
-# Importing prefect and flows makes folders and reads settings: not in anybody's home or tree.
-os.environ.setdefault("LOPT_HOME", tempfile.mkdtemp(prefix="lopt-"))
-os.environ.setdefault("PREFECT_HOME", os.environ["LOPT_HOME"] + "/prefect")
 
 import pytest
 

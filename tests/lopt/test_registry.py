@@ -59,7 +59,8 @@ def tracking(
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     artifacts = (tmp_path / "artifacts").as_uri()
     experiment = mlflow.MlflowClient().create_experiment("tests", artifact_location=artifacts)
-    mlflow.set_experiment(experiment_id=experiment)
+    # Not by set_experiment, which would hold for later tests too.
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment)
     yield
     mlflow.set_tracking_uri(before)
 

@@ -1,14 +1,8 @@
 """Tasks are called without a server, in a home of their own with a copied MLflow database."""
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-
-# Importing prefect and flows makes folders and reads settings: not in anybody's home or tree.
-os.environ.setdefault("LOPT_HOME", tempfile.mkdtemp(prefix="lopt-"))
-os.environ.setdefault("PREFECT_HOME", os.environ["LOPT_HOME"] + "/prefect")
 
 import pytest
 
