@@ -15,6 +15,8 @@ from lopt.datasets.manifest_file import read_manifest, remedy
 class Split:
     """All examples of one split, as views of a memory map: read-only and not yet read.
 
+    `jax.device_put` takes them on a CPU as they lie, without a copy; `jnp.asarray` copies.
+
     **Example**
 
     ```python

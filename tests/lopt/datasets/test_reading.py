@@ -3,11 +3,18 @@
 import multiprocessing
 from pathlib import Path
 
+import jax
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from lopt.datasets import DataSet, DataSetError, Split, dataset_directory, open_dataset
+from lopt.datasets.arrow_files import arrow_schema, map_arrow, write_arrow
+from lopt.datasets.manifest import Schema
+
+
+def address(array: np.ndarray) -> int:
+    return int(array.__array_interface__["data"][0])
 
 
 def mapped_ranges(path: Path) -> list[range]:
@@ -22,8 +29,50 @@ def test_images_and_labels_lie_in_the_mapped_file_itself(digits: DataSet, name: 
     split = digits.split(name)
     ranges = mapped_ranges(digits.directory / f"{name}.arrow")
     for array in (split.images, split.labels):
-        first = array.__array_interface__["data"][0]
+        first = address(array)
         assert any(first in span and first + array.nbytes - 1 in span for span in ranges)
+
+
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_jax_on_a_cpu_takes_images_and_labels_from_the_mapped_file(
+    digits: DataSet, name: str
+) -> None:
+    split = digits.split(name)
+    for array in (split.images, split.labels):
+        taken = jax.device_put(array, jax.devices("cpu")[0])
+        assert taken.unsafe_buffer_pointer() == address(array)
+
+
+@pytest.mark.parametrize("name", ["", "a", "a name of another length"])
+@pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (3, 5, 1)])
+@pytest.mark.parametrize("count", [1, 64, 333])
+def test_images_of_any_number_and_shape_are_aligned_and_read_as_written(
+    count: int, shape: tuple[int, int, int], name: str, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(count)
+    images = random.integers(0, 256, (count, *shape), np.uint8)
+    labels = random.integers(0, 10, count, np.int32)
+    schema = arrow_schema(Schema(shape, classes=10), {"name": name})
+    write_arrow(tmp_path / "train.arrow", images, labels, schema)
+    mapped = map_arrow(tmp_path / "train.arrow", schema)
+    assert address(mapped[0]) % 64 == 0
+    assert images.nbytes % 64 or address(mapped[1]) % 64 == 0
+    np.testing.assert_array_equal(mapped[0], images)
+    np.testing.assert_array_equal(mapped[1], labels)
+
+
+def test_files_that_were_written_before_columns_were_aligned_are_still_read(
+    digits: DataSet, tmp_path: Path
+) -> None:
+    split = digits.split("train")
+    with pa.memory_map(str(digits.directory / "train.arrow")) as source:
+        reader = pa.ipc.open_file(source)
+        schema, batch = reader.schema, reader.get_batch(0)
+    with pa.OSFile(str(tmp_path / "old.arrow"), "wb") as sink, pa.ipc.new_file(sink, schema) as to:
+        to.write_batch(batch)
+    images, labels = map_arrow(tmp_path / "old.arrow", schema)
+    np.testing.assert_array_equal(images, split.images)
+    np.testing.assert_array_equal(labels, split.labels)
 
 
 def test_mapping_a_split_allocates_nothing(digits: DataSet) -> None:
