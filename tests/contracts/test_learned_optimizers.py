@@ -252,6 +252,21 @@ def test_params_that_are_not_floating_point_are_refused_by_name(optimizer) -> No
 
 
 @every_optimizer
+def test_numbers_and_numpy_arrays_are_taken_as_arrays_are(optimizer) -> None:
+    transformation = optimizer.transformation()
+    params = {"number": -1.0, "numpy": np.ones(3, np.float32), "scalar": np.float32(2.0)}
+    arrays = jax.tree.map(jnp.asarray, params)
+
+    def step(params):
+        updates, state = transformation.update(params, transformation.init(params), params)
+        return updates, state, eval_params(state, params)
+
+    for a, b in zip(jax.tree.leaves(step(params)), jax.tree.leaves(step(arrays)), strict=True):
+        assert jnp.asarray(a).dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+@every_optimizer
 def test_params_without_any_elements_are_left_alone(optimizer) -> None:
     transformation = optimizer.transformation()
     params = {"empty": jnp.zeros((0, 3)), "none": None}

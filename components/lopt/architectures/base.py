@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PyTree
 
@@ -114,7 +115,8 @@ def _add(offset: PyTree[Array], params: optax.Params) -> optax.Params:
     def add(one_offset: Any, param: Any) -> Any:
         if is_masked(one_offset):
             return param
-        return (param.astype(one_offset.dtype) + one_offset).astype(param.dtype)
+        array = jnp.asarray(param)
+        return (array.astype(one_offset.dtype) + one_offset).astype(array.dtype)
 
     added: optax.Params = jax.tree.map(add, offset, params, is_leaf=is_masked)
     return added

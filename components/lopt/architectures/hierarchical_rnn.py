@@ -293,8 +293,9 @@ class HierarchicalRNN(LearnedOptimizer):
         inner_step = jnp.asarray(optax.safe_increment(state.inner_step))
         if not blocks.sizes:
             return updates, state._replace(inner_step=inner_step)
-        leaves, structure = jax.tree.flatten(updates)
-        flat = [features.clean(jnp.asarray(leaf)).reshape(-1) for leaf in leaves if leaf.size]
+        # Outside of a compiled program a leaf may be a Python number.
+        leaves, structure = jax.tree.flatten(jax.tree.map(jnp.asarray, updates))
+        flat = [features.clean(leaf).reshape(-1) for leaf in leaves if leaf.size]
         result = self._run_blocks(blocks, blocks.pack(flat), state)
         upper = self._run_upper_levels(blocks, result, state)
         if self.learned_learning_rate:
