@@ -3,7 +3,7 @@
 import re
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -33,8 +33,30 @@ def parse_yaml(text: str) -> Any:
         loader.dispose()
 
 
+_MERGE = "tag:yaml.org,2002:merge"
+_NUMBERS = {
+    "tag:yaml.org,2002:int": r"[-+]?(0 | [1-9][0-9_]* | 0x[0-9a-fA-F_]+ | 0b[01_]+)$",
+    "tag:yaml.org,2002:float": r"""[-+]?(
+        [0-9][0-9_]* \.[0-9_]* ([eE][-+]?[0-9]+)?
+        | \.[0-9][0-9_]* ([eE][-+]?[0-9]+)?
+        | [0-9]+ [eE][-+]?[0-9]+
+        | \.(inf|Inf|INF)
+    )$ | \.(nan|NaN|NAN)$""",
+}
+
+
 class _Loader(yaml.SafeLoader):
-    """Knows 3e-3 as a number, as YAML 1.2 does, and refuses a key that is given twice."""
+    """Reads numbers as people do, and refuses a key that is given twice.
+
+    3e-3 is a number, as in YAML 1.2. 010 and 1:30 are text, and so refused where a number has to
+    be: YAML 1.1 takes them for 8 and 90.
+    """
+
+    # The class's own, without the numbers of YAML 1.1.
+    yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {
+        first: [(tag, pattern) for tag, pattern in known if tag not in _NUMBERS]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         # Before a merge (<<) is put in: there a key twice is meant.
@@ -46,9 +68,5 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-_MERGE = "tag:yaml.org,2002:merge"
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
+for _tag, _pattern in _NUMBERS.items():
+    _Loader.add_implicit_resolver(_tag, re.compile(_pattern, re.VERBOSE), list("-+.0123456789"))
