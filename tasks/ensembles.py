@@ -26,7 +26,10 @@ def read_entries(conf: EnsembleConf) -> Any:
     content = read_yaml(path if path.is_file() else settings.REPOSITORY / path)
     if not isinstance(content, dict) or list(content) != ["entries"]:
         raise ValueError(f"{path}: has to hold the one key 'entries', a list")
-    return content["entries"]
+    entries = content["entries"]
+    if not isinstance(entries, list):
+        raise ValueError(f"{path}: entries has to be a list, but is {entries!r}")
+    return entries
 
 
 @task(name="draw-ensemble", task_run_name="draw-ensemble-s{conf.seed}")
