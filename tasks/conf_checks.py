@@ -13,8 +13,10 @@ def check(conf: Conf, sections: Sequence[str]) -> None:
     if "meta_training" in sections:
         lines += _architecture(conf.meta_training)
         lines += _warmup(conf.meta_training)
+        lines += _lengths(conf.meta_training)
     if "evaluation" in sections:
         lines += _records(conf.evaluation)
+        lines += _rates(conf.evaluation)
     if "evaluation" in sections and conf.evaluation.held_out_seed == conf.ensemble.seed:
         lines.append(
             f"evaluation.held_out_seed: {conf.evaluation.held_out_seed} is not allowed; "
@@ -50,6 +52,15 @@ def _warmup(conf: MetaTrainingConf) -> list[str]:
     ]
 
 
+def _lengths(conf: MetaTrainingConf) -> list[str]:
+    if conf.shortest_unrolls <= conf.longest_unrolls:
+        return []
+    return [
+        f"meta_training.shortest_unrolls: {conf.shortest_unrolls} is not allowed; "
+        f"allowed: at most longest_unrolls = {conf.longest_unrolls}"
+    ]
+
+
 def _records(conf: EvaluationConf) -> list[str]:
     return [
         f"evaluation.record_every: {conf.record_every} is not allowed; "
@@ -59,6 +70,15 @@ def _records(conf: EvaluationConf) -> list[str]:
             ("digits_steps", conf.digits_steps),
         )
         if steps % conf.record_every
+    ]
+
+
+def _rates(conf: EvaluationConf) -> list[str]:
+    rates = conf.learning_rates
+    return [
+        f"evaluation.learning_rates: {rate} is there more than once; allowed: each once"
+        for rate in dict.fromkeys(rates)
+        if rates.count(rate) > 1
     ]
 
 

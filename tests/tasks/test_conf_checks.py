@@ -23,3 +23,20 @@ def test_entries_that_are_no_list_are_refused_in_one_line(tmp_path: Path, conten
     (line,) = refused(f"ensemble.entries={path}")
     assert line.startswith(f"ensemble.entries: '{path}' is not allowed; {path}: entries has to be")
     assert "a list, but is " in line
+
+
+def test_lengths_of_which_the_shortest_is_the_longer_are_refused() -> None:
+    (line,) = refused("shortest_unrolls=100", "longest_unrolls=60")
+    assert line == (
+        "meta_training.shortest_unrolls: 100 is not allowed; allowed: at most longest_unrolls = 60"
+    )
+
+
+def test_lengths_may_all_be_equal() -> None:
+    conf = read_conf(None, ["shortest_unrolls=60", "longest_unrolls=60"], SECTIONS)
+    check(conf, SECTIONS)
+
+
+def test_a_learning_rate_that_is_there_twice_is_refused() -> None:
+    (line,) = refused("learning_rates=[1e-3, 3e-3, 0.001]")
+    assert line == ("evaluation.learning_rates: 0.001 is there more than once; allowed: each once")
