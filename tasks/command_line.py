@@ -13,6 +13,7 @@ from tasks.conf_checks import check
 from tasks.conf_errors import ConfError, allowed, field_schema
 from tasks.conf_files import SECTIONS, read_conf
 from tasks.confs import Conf
+from tasks.errors import is_ours
 
 GO_ON = "The same command goes on from the last checkpoint."
 REFUSED = 2
@@ -38,14 +39,9 @@ def main(flow: Callable[..., Any], arguments: Sequence[str] | None = None) -> No
     except SystemExit:
         sys.exit(f"Stopped. {GO_ON}")
     except Exception as error:
-        if not _is_ours(error):
+        if not is_ours(error):
             raise
         sys.exit(f"{type(error).__name__}: {error}")
-
-
-def _is_ours(error: Exception) -> bool:
-    """Return whether the message says what to do, so that no traceback is needed."""
-    return type(error).__module__.partition(".")[0] in {"lopt", "tasks"}
 
 
 def _parameters(flow: Callable[..., Any]) -> tuple[list[str], list[str]]:

@@ -6,10 +6,17 @@ from prefect import task
 
 from tasks import settings, terminal
 from tasks.confs import DatasetsConf
+from tasks.errors import may_pass
 from tasks.references import DataSetReference
 
 
-@task(name="prepare-dataset", task_run_name="prepare-{name}", retries=1, retry_delay_seconds=5)
+@task(
+    name="prepare-dataset",
+    task_run_name="prepare-{name}",
+    retries=1,
+    retry_delay_seconds=5,
+    retry_condition_fn=may_pass,
+)
 def prepare_dataset(name: str, conf: DatasetsConf) -> DataSetReference:
     """Prepare one data set, or find it prepared."""
     from lopt import datasets

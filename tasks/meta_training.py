@@ -10,6 +10,7 @@ from prefect import task
 from tasks import code_version, run_folders, terminal, tracking
 from tasks.confs import MetaTrainingConf
 from tasks.ensembles import groups_of
+from tasks.errors import may_pass
 from tasks.meta_states import initial_meta_state, training_of
 from tasks.references import CheckpointReference, EnsembleReference, ReleaseReference, RunReference
 from tasks.releases import release_of
@@ -42,6 +43,7 @@ def find_checkpoint(run: RunReference) -> int:
     # A retry begins with the checkpoint before, so it costs one segment at most.
     retries=1,
     retry_delay_seconds=5,
+    retry_condition_fn=may_pass,
 )
 def meta_train_segment(
     run: RunReference, conf: MetaTrainingConf, ensemble: EnsembleReference, last_meta_step: int

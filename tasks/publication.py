@@ -7,6 +7,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from tasks import settings, tracking
 from tasks.confs import PublicationConf
+from tasks.errors import may_pass
 from tasks.evaluation import OURS
 from tasks.references import ModelVersionReference, ReleaseReference
 from tasks.score_page import score_page
@@ -21,7 +22,7 @@ class NoReportError(LookupError):
     """There is no report of a release."""
 
 
-@task(name="register-release", retries=1, retry_delay_seconds=5)
+@task(name="register-release", retries=1, retry_delay_seconds=5, retry_condition_fn=may_pass)
 def register_release(
     conf: PublicationConf, release: ReleaseReference, report: str, mlflow_run_id: str
 ) -> ModelVersionReference:

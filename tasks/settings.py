@@ -82,8 +82,9 @@ def _defaults() -> dict[str, str]:
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         # This user interface calls nobody outside; the newer one does, at every page.
         "PREFECT_SERVER_UI_V2_ENABLED": "false",
-        # The terminal belongs to our own progress; the API still gets every line.
-        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
+        # The terminal belongs to our own progress, and an error is said there once, at the end;
+        # the API still gets every line with its traceback.
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "DO_NOT_TRACK": "1",
     }
     mlflow = {

@@ -8,12 +8,12 @@ import pytest
 FLOWS = sorted(path.stem for path in Path("flows").glob("*.py") if path.stem != "__init__")
 
 
-def run(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def run(home: Path, *arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
     outside = ("MLFLOW", "PREFECT")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(outside)}
     return subprocess.run(
         [sys.executable, "-m", *arguments],
-        env={**environment, "LOPT_HOME": str(home)},
+        env={**environment, "LOPT_HOME": str(home), **environ},
         capture_output=True,
         text=True,
         timeout=280,
@@ -38,6 +38,16 @@ def test_a_refused_conf_ends_with_2_before_anything_runs(tmp_path: Path) -> None
         "meta_training.meta_steps: 'none' is not allowed; allowed: an integer from 1 to 10000000"
     ]
     assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_an_error_in_a_task_is_one_line_and_1(tmp_path: Path) -> None:
+    command = ("flows.prepare_datasets", "--set", "names=[mnist]")
+    done = run(tmp_path, *command, https_proxy="http://127.0.0.1:9", no_proxy="127.0.0.1")
+    assert done.returncode == 1
+    line, *others = done.stderr.splitlines()
+    assert not others
+    assert line.startswith("DataSetError: mnist has to be downloaded, but https://")
+    assert "Without network these can be prepared: digits" in line
 
 
 @pytest.mark.parametrize("flow", FLOWS)
