@@ -1,0 +1,211 @@
+"""What every estimator of the meta-gradient keeps, for every class found and its examples."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import lopt.meta_gradients
+from lopt.architectures import HierarchicalRNN
+from lopt.catalogue import concrete_classes
+from lopt.ensembles import draw_ensemble
+from lopt.meta_gradients import MetaGradient, TruncatedBackprop
+from lopt.unroll import begin, unroll
+
+CLASSES = concrete_classes(lopt.meta_gradients, MetaGradient)
+EXAMPLES = [
+    pytest.param(example, id=f"{name}-{index}")
+    for name, cls in CLASSES.items()
+    for index, example in enumerate(cls.examples())
+]
+every_estimator = pytest.mark.parametrize("estimator", EXAMPLES)
+
+BOWLS = {"problem": "Bowl", "condition_number": {"choice": [0.1, 1.0, 5.0]}}
+
+# Compiled once for each example, since all tests use one group and one optimizer.
+estimate = jax.jit(
+    lambda estimator, optimizer, group, state: estimator.estimate(optimizer, group, state)
+)
+
+
+@pytest.fixture(scope="module")
+def optimizer():
+    sizes = {"hidden_sizes": (3, 2), "scales": 1, "extra_features": ()}
+    return HierarchicalRNN.release(**sizes, key=jax.random.key(0))
+
+
+@pytest.fixture(scope="module")
+def group():
+    """Two problems without random constants: what is spoiled in them stays spoiled."""
+    entry = {"family": "bowls", "count": 2, "spec": BOWLS}
+    return draw_ensemble([entry], seed=0).groups()[0]
+
+
+def spoiled(group, *entries):
+    """The group with problems whose loss is NaN at these entries."""
+    problems = jax.tree.map(lambda leaf: leaf.at[jnp.array(entries)].set(jnp.nan), group.problems)
+    return dataclasses.replace(group, problems=problems)
+
+
+def signature(tree):
+    """Structure, shapes, dtypes and weak types."""
+    return jax.tree.map(lambda leaf: str(jax.typeof(leaf)), tree)
+
+
+def arrays_of(tree):
+    is_key = [jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in jax.tree.leaves(tree)]
+    pairs = zip(jax.tree.leaves(tree), is_key, strict=True)
+    return [np.asarray(jax.random.key_data(leaf) if key else leaf) for leaf, key in pairs]
+
+
+def assert_close(one, other):
+    """Up to the order of sums: relative to the largest number."""
+    scale = max(np.abs(leaf).max() for leaf in arrays_of(other))
+    for a, b in zip(arrays_of(one), arrays_of(other), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * scale)
+
+
+def test_estimators_are_found_and_bring_examples():
+    assert "TruncatedBackprop" in CLASSES
+    assert all(cls.examples() for cls in CLASSES.values())
+
+
+@every_estimator
+def test_an_estimator_is_static_so_that_equal_ones_share_a_program(estimator):
+    assert jax.tree.leaves(estimator) == []
+    again = dataclasses.replace(estimator)
+    assert again == estimator
+    assert hash(again) == hash(estimator)
+
+
+@every_estimator
+def test_the_meta_gradient_is_like_the_meta_params_finite_and_not_zero(
+    estimator, optimizer, group, getkey
+):
+    state = estimator.init(optimizer, group, getkey())
+    for _ in range(3):
+        result = estimate(estimator, optimizer, group, state)
+        meta_params = eqx.filter(optimizer, eqx.is_inexact_array)
+        assert signature(result.gradient) == signature(meta_params)
+        assert all(np.isfinite(leaf).all() for leaf in arrays_of(result.gradient))
+        assert any(leaf.any() for leaf in arrays_of(result.gradient))
+        assert signature(result.meta_loss) == "float32[]"
+        assert jnp.isfinite(result.meta_loss)
+        state = result.state
+
+
+@every_estimator
+def test_the_state_keeps_its_form_so_that_one_program_serves(estimator, optimizer, group, getkey):
+    state = estimator.init(optimizer, group, getkey())
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(state))
+    programs = set()
+    for _ in range(3):
+        new_state = estimate(estimator, optimizer, group, state).state
+        assert signature(new_state) == signature(state)
+        state = new_state
+        programs.add(estimate._cache_size())
+    assert len(programs) == 1
+
+
+@every_estimator
+def test_metrics_are_the_same_counts_each_time(estimator, optimizer, group, getkey):
+    state = estimator.init(optimizer, group, getkey())
+    first = estimate(estimator, optimizer, group, state)
+    second = estimate(estimator, optimizer, group, first.state)
+    assert {"meta/nonfinite", "inner/resets"} <= set(first.metrics)
+    for metrics in (first.metrics, second.metrics):
+        assert set(metrics) == set(first.metrics)
+        assert {signature(value) for value in metrics.values()} == {"float32[]"}
+        assert all(value >= 0 and value == jnp.round(value) for value in metrics.values())
+
+
+@every_estimator
+def test_the_same_key_gives_the_same_bits_and_another_key_others(
+    estimator, optimizer, group, getkey
+):
+    def two_estimates(key):
+        first = estimate(estimator, optimizer, group, estimator.init(optimizer, group, key))
+        return arrays_of((first, estimate(estimator, optimizer, group, first.state)))
+
+    key = getkey()
+    one, again, other = two_estimates(key), two_estimates(key), two_estimates(getkey())
+    assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, again, strict=True))
+    assert not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, other, strict=True))
+
+
+@every_estimator
+def test_bad_problems_are_counted_and_leave_the_mean_of_the_others(
+    estimator, optimizer, group, getkey
+):
+    """Who is bad in one half is good in the other, so the halves make up the whole."""
+    state = estimator.init(optimizer, group, getkey())
+    whole = estimate(estimator, optimizer, group, state)
+    halves = [estimate(estimator, optimizer, spoiled(group, entry), state) for entry in (0, 1)]
+    bad = [float(half.metrics["meta/nonfinite"]) for half in halves]
+    good = bad[::-1]
+    assert min(bad) > 0
+    assert float(whole.metrics["meta/nonfinite"]) == 0
+
+    def weighted(first, second):
+        return (good[0] * first + good[1] * second) / sum(good)
+
+    expected = jax.tree.map(weighted, halves[0].gradient, halves[1].gradient)
+    assert_close(whole.gradient, expected)
+    assert_close(whole.meta_loss, weighted(*(half.meta_loss for half in halves)))
+
+
+@every_estimator
+def test_bad_problems_alone_give_no_gradient_and_begin_anew(estimator, optimizer, group, getkey):
+    state = estimator.init(optimizer, group, getkey())
+    bad = estimate(estimator, optimizer, spoiled(group, 0, 1), state)
+    assert not any(leaf.any() for leaf in arrays_of(bad.gradient))
+    assert jnp.isnan(bad.meta_loss)
+    after = estimate(estimator, optimizer, group, bad.state)
+    assert after.metrics["inner/resets"] == bad.metrics["meta/nonfinite"] > 0
+    assert after.metrics["meta/nonfinite"] == 0
+    assert any(leaf.any() for leaf in arrays_of(after.gradient))
+
+
+@every_estimator
+def test_trajectories_end_and_begin_anew_one_by_one(estimator, optimizer, group, getkey):
+    state = estimator.init(optimizer, group, getkey())
+    resets = []
+    for _ in range(150):
+        result = estimate(estimator, optimizer, group, state)
+        state = result.state
+        resets.append(float(result.metrics["inner/resets"]))
+    assert resets[0] > 0
+    assert 0 < np.mean(np.array(resets[1:]) > 0) < 1
+    assert np.isfinite(result.meta_loss)
+
+
+@pytest.mark.parametrize("estimator", TruncatedBackprop.examples())
+def test_backprop_gives_the_mean_of_the_gradients_through_the_unrolls(
+    estimator, optimizer, group, getkey
+):
+    """From the trajectories' beginning on, initial hidden states included."""
+    state = estimator.init(optimizer, group, getkey())
+    meta_params, static = eqx.partition(optimizer, eqx.is_inexact_array)
+
+    def mean_meta_loss(meta_params):
+        learner = eqx.combine(meta_params, static)
+
+        def meta_loss(key):
+            entry_key, draw_key, begin_key = jax.random.split(key, 3)
+            entry = jax.random.categorical(entry_key, jnp.log(group.weights))
+            start = begin(group.entry(entry).draw(draw_key), learner, begin_key)
+            _, losses = unroll(learner, start, estimator.unroll_steps, estimator.second_derivatives)
+            return estimator.objective(losses, start.initial_loss)
+
+        keys = jax.random.split(jax.random.split(state.key, 3)[0], estimator.problems)
+        return jax.vmap(meta_loss)(keys).mean()
+
+    meta_loss, gradient = jax.jit(jax.value_and_grad(mean_meta_loss))(meta_params)
+    result = estimate(estimator, optimizer, group, state)
+    assert result.metrics["meta/clipped"] == 0
+    assert_close(result.meta_loss, meta_loss)
+    assert_close(result.gradient, gradient)
+    assert result.gradient.initial_hidden[0].any()
