@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 MEASURE = "area"
 SINGLE: Final = "best single rate"
 TUNED: Final = "best rate per target"
+ONLY: Final = "default rate"
+"""What an optimizer has that was given one learning rate: its best single one and its best per
+target are both this."""
 MARKS = {"better": "+", "worse": "-", "undecided": "="}
 LEGEND = (
     "Mean over the steps of log10(loss / first loss), lower is better; after ± half the width of "
@@ -31,12 +34,13 @@ def score_table(report: "Report", ours: str) -> ScoreTable:
     """Return ours against every baseline, for each target and on the average.
 
     Baselines have their best single rate over all targets; the last row gives them the best
-    rate of each target.
+    rate of each target. With one rate for all there is nothing to choose, and one mean.
     """
     others = [name for name in report.optimizers if name != ours]
-    rows = [_row(report, ours, others, target, SINGLE) for target in report.targets]
-    rows.append(_row(report, ours, others, "mean", SINGLE))
-    rows.append(_row(report, ours, others, "mean", TUNED))
+    there = {gap.choice for gap in report.differences(ours, MEASURE)}
+    means = [choice for choice in (SINGLE, TUNED) if choice in there] or [ONLY]
+    rows = [_row(report, ours, others, target, means[0]) for target in report.targets]
+    rows += [_row(report, ours, others, "mean", choice) for choice in means]
     return ScoreTable(("target", ours, *others), tuple(rows))
 
 
@@ -46,7 +50,7 @@ def held_out_difference(report: "Report", ours: str, other: str, choice: str) ->
     return next(
         one
         for one in held_out.differences(ours, MEASURE)
-        if (one.other, one.choice, one.target) == (other, choice, "mean")
+        if (one.other, one.target) == (other, "mean") and one.choice in {choice, ONLY}
     )
 
 
@@ -64,15 +68,20 @@ def gap_text(gap: "Difference") -> str:
 def _row(
     report: "Report", ours: str, others: Sequence[str], target: str, choice: "Choice"
 ) -> tuple[str, ...]:
-    scores = {(one.optimizer, one.choice, one.target): one for one in report.scores(MEASURE)}
-    gaps = {(g.other, g.choice, g.target): g for g in report.differences(ours, MEASURE)}
-    mine = next(one for key, one in scores.items() if key[0] == ours and key[2] == target)
+    asked = {choice, ONLY}
+    scores = {
+        (one.optimizer, one.target): one for one in report.scores(MEASURE) if one.choice in asked
+    }
+    gaps = {
+        (gap.other, gap.target): gap
+        for gap in report.differences(ours, MEASURE)
+        if gap.choice in asked
+    }
     cells = [
-        f"{_number(scores[other, choice, target])} {MARKS[gaps[other, choice, target].verdict]}"
-        for other in others
+        f"{_number(scores[other, target])} {MARKS[gaps[other, target].verdict]}" for other in others
     ]
     name = f"mean ({choice})" if target == "mean" else target
-    return (name, _number(mine), *cells)
+    return (name, _number(scores[ours, target]), *cells)
 
 
 def _number(score: "Score") -> str:
@@ -82,16 +91,17 @@ def _number(score: "Score") -> str:
 
 def _sentence(report: "Report", ours: str, other: str) -> str:
     gaps = [held_out_difference(report, ours, other, choice) for choice in (SINGLE, TUNED)]
-    parts = [f"{gap.verdict} at its {gap.choice}, {gap_text(gap)}" for gap in gaps]
+    parts = [f"{gap.verdict} at its {gap.choice}, {gap_text(gap)}" for gap in dict.fromkeys(gaps)]
     return f"Ours against {other} on the held-out draws: {'; '.join(parts)}."
 
 
 def _losses(report: "Report", ours: str) -> list[str]:
-    worse: dict[str, list[str]] = {}
+    worse: dict[tuple[str, str], list[str]] = {}
     for gap in report.differences(ours, MEASURE):
-        if gap.verdict == "worse" and gap.choice == TUNED and gap.target != "mean":
-            worse.setdefault(gap.other, []).append(f"{gap.target} ({gap.value:+.2f})")
+        if gap.verdict == "worse" and gap.choice in {TUNED, ONLY} and gap.target != "mean":
+            found = worse.setdefault((gap.other, gap.choice), [])
+            found.append(f"{gap.target} ({gap.value:+.2f})")
     return [
-        f"Ours loses to {other} at the best rate per target on: {', '.join(targets)}."
-        for other, targets in worse.items()
+        f"Ours loses to {other} at the {choice} on: {', '.join(targets)}."
+        for (other, choice), targets in worse.items()
     ]

@@ -1,10 +1,15 @@
 """Tasks are called without a server, in a home of their own with a copied MLflow database."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from lopt.evaluation import Report
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +39,24 @@ def home(
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     yield tmp_path
     mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture
+def make_report() -> "Callable[..., Report]":
+    """A function that makes a report: ours, and at these learning rates Adam, which is better."""
+    from lopt.evaluation import Cell, Report
+
+    generator = np.random.default_rng(0)
+
+    def cell(target: str, optimizer: str, rates: tuple[float, ...]) -> Cell:
+        steps = np.arange(4, dtype=np.int32)
+        noise = generator.lognormal(sigma=0.1, size=(len(rates), 3, 4))
+        losses = noise * np.exp(-steps * (2.0 if optimizer == "Adam" else 0.1))
+        return Cell(target, optimizer, rates, steps, losses.astype(np.float32), {}, {})
+
+    def make(rates: tuple[float, ...], facts: dict[str, str]) -> Report:
+        targets = ("held_out/bowls", "digits/mlp")
+        optimizers = {"learned": (1e-3,), "Adam": rates}
+        return Report(tuple(cell(t, o, r) for t in targets for o, r in optimizers.items()), facts)
+
+    return make

@@ -1,0 +1,65 @@
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tasks.score_page import score_page
+from tasks.score_table import SINGLE, TUNED, held_out_difference, score_table, verdict
+
+if TYPE_CHECKING:
+    from lopt.evaluation import Report
+
+pytestmark = pytest.mark.filterwarnings("default")
+MakeReport = Callable[..., "Report"]
+ONE, SWEEP = (1e-3,), (1e-3, 1e-2)
+
+
+def test_a_sweep_has_a_mean_for_each_choice_of_the_rate(make_report: MakeReport) -> None:
+    table = score_table(make_report(SWEEP, {}), "learned")
+    assert table.heading == ("target", "learned", "Adam")
+    assert [row[0] for row in table.rows] == [
+        "held_out/bowls",
+        "digits/mlp",
+        "mean (best single rate)",
+        "mean (best rate per target)",
+    ]
+
+
+def test_a_single_rate_leaves_no_choice_and_one_mean(make_report: MakeReport) -> None:
+    table = score_table(make_report(ONE, {}), "learned")
+    assert [row[0] for row in table.rows] == ["held_out/bowls", "digits/mlp", "mean (default rate)"]
+    assert all(len(row) == 3 for row in table.rows)
+
+
+def test_a_single_rate_is_both_the_best_one_and_the_best_of_each_target(
+    make_report: MakeReport,
+) -> None:
+    report = make_report(ONE, {})
+    single, tuned = (
+        held_out_difference(report, "learned", "Adam", choice) for choice in (SINGLE, TUNED)
+    )
+    assert single == tuned
+
+
+@pytest.mark.parametrize(
+    ("rates", "parts"), [(ONE, ["default rate"]), (SWEEP, ["best single rate", "best rate per"])]
+)
+def test_the_sentence_names_every_choice_once(
+    make_report: MakeReport, rates: tuple[float, ...], parts: list[str]
+) -> None:
+    sentence = verdict(make_report(rates, {}), "learned")[0]
+    assert sentence.startswith("Ours against Adam on the held-out draws: ")
+    assert sentence.count(" at its ") == len(parts)
+    assert all(part in sentence for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("rates", "choice"), [(ONE, "default rate"), (SWEEP, "best rate per target")]
+)
+def test_a_loss_is_told_whatever_rates_there_are(
+    make_report: MakeReport, rates: tuple[float, ...], choice: str
+) -> None:
+    report = make_report(rates, {})
+    _, loss = verdict(report, "learned")
+    assert loss.startswith(f"Ours loses to Adam at the {choice} on: held_out/bowls (+")
+    assert f"* {loss}" in score_page(report, "learned")
