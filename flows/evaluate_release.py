@@ -3,6 +3,7 @@
 from prefect import flow
 
 from tasks import command_line, last_screen, terminal, tracking
+from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, EnsembleConf, EvaluationConf
 from tasks.datasets import prepare_dataset
 from tasks.ensembles import draw_ensemble
@@ -21,8 +22,9 @@ def evaluate_release(
     parent_mlflow_run_id: str | None = None,
 ) -> ReportReference:
     """Compare a release ("latest", a folder, or a URI of MLflow) with hand-made optimizers."""
-    terminal.heading("Evaluation")
     confs = {"ensemble": ensemble, "evaluation": evaluation}
+    check_given(confs)
+    terminal.heading("Evaluation")
     found = find_release(release)
     with tracking.tracked("evaluate-release", confs, parent_mlflow_run_id) as mlflow_run_id:
         held_out = draw_ensemble(ensemble.model_copy(update={"seed": evaluation.held_out_seed}))

@@ -8,6 +8,7 @@ from flows.meta_train import meta_train
 from flows.prepare_datasets import prepare_datasets
 from flows.publish_release import publish_release
 from tasks import command_line, tracking
+from tasks.conf_checks import check_given
 from tasks.confs import (
     DEFAULTS,
     DatasetsConf,
@@ -35,6 +36,7 @@ def full_cycle(
         "evaluation": evaluation,
         "publication": publication,
     }
+    check_given(confs)
     with tracking.tracked("full-cycle", confs) as mlflow_run_id:
         prepare_datasets(datasets, mlflow_run_id)
         generate_ensemble(ensemble, mlflow_run_id)

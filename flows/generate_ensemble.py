@@ -5,6 +5,7 @@ from pathlib import Path
 from prefect import flow
 
 from tasks import command_line, terminal, tracking
+from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, EnsembleConf
 from tasks.ensembles import draw_ensemble
 from tasks.references import EnsembleReference
@@ -16,8 +17,9 @@ def generate_ensemble(
     ensemble: EnsembleConf = DEFAULTS.ensemble, parent_mlflow_run_id: str | None = None
 ) -> EnsembleReference:
     """Draw an ensemble into a Parquet manifest with a digest."""
-    terminal.heading("Ensemble")
     confs = {"ensemble": ensemble}
+    check_given(confs)
+    terminal.heading("Ensemble")
     with tracking.tracked("generate-ensemble", confs, parent_mlflow_run_id) as mlflow_run_id:
         drawn = draw_ensemble(ensemble)
         log_ensemble(mlflow_run_id, drawn, "generation")

@@ -3,6 +3,7 @@
 from prefect import flow
 
 from tasks import command_line, run_folders, settings, terminal, tracking
+from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, EnsembleConf, MetaTrainingConf
 from tasks.curves import log_curve
 from tasks.ensembles import draw_ensemble
@@ -27,9 +28,10 @@ def meta_train(
     parent_mlflow_run_id: str | None = None,
 ) -> ReleaseReference:
     """Meta-train an optimizer on an ensemble and make a release of it."""
+    confs = {"ensemble": ensemble, "meta_training": meta_training}
+    check_given(confs)
     terminal.heading("Meta-training")
     drawn = draw_ensemble(ensemble)
-    confs = {"ensemble": ensemble, "meta_training": meta_training}
     with run_folders.opened(settings.runs_root(), meta_training, drawn.digest) as folder:
         terminal.say(f"  {folder}")
         if folder.finished:

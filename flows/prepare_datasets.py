@@ -3,6 +3,7 @@
 from prefect import flow
 
 from tasks import command_line, terminal, tracking
+from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, DatasetsConf
 from tasks.datasets import prepare_dataset
 from tasks.references import DataSetReference
@@ -14,8 +15,9 @@ def prepare_datasets(
     datasets: DatasetsConf = DEFAULTS.datasets, parent_mlflow_run_id: str | None = None
 ) -> list[DataSetReference]:
     """Prepare data sets; what is prepared already is only checked."""
-    terminal.heading("Data sets")
     confs = {"datasets": datasets}
+    check_given(confs)
+    terminal.heading("Data sets")
     with tracking.tracked("prepare-datasets", confs, parent_mlflow_run_id) as mlflow_run_id:
         prepared = []
         for name in datasets.names:

@@ -3,6 +3,7 @@
 from prefect import flow
 
 from tasks import command_line, last_screen, terminal, tracking
+from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, PublicationConf
 from tasks.publication import announce, find_report, register_release
 from tasks.references import ModelVersionReference
@@ -17,8 +18,9 @@ def publish_release(
     parent_mlflow_run_id: str | None = None,
 ) -> ModelVersionReference:
     """Register a release, with what its report says, and move the alias to it."""
-    terminal.heading("Publication")
     confs = {"publication": publication}
+    check_given(confs)
+    terminal.heading("Publication")
     found = find_release(release)
     compared = find_report(report, found)
     with tracking.tracked("publish-release", confs, parent_mlflow_run_id) as mlflow_run_id:

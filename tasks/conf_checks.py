@@ -1,10 +1,10 @@
 """What a conf's values name has to exist: checked with the conf, before anything runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.conf_errors import ConfError
-from tasks.confs import Conf, EnsembleConf, EvaluationConf, MetaTrainingConf
+from tasks.confs import Conf, EnsembleConf, EvaluationConf, MetaTrainingConf, StageConf
 
 
 def check(conf: Conf, sections: Sequence[str]) -> None:
@@ -26,6 +26,14 @@ def check(conf: Conf, sections: Sequence[str]) -> None:
         lines += _entries(conf.ensemble)
     if lines:
         raise ConfError(lines)
+
+
+def check_given(confs: Mapping[str, StageConf]) -> None:
+    """Check what a flow was given, by section: not every flow is started from a command line.
+
+    Raises `ConfError`.
+    """
+    check(Conf(**confs), list(confs))
 
 
 def _architecture(conf: MetaTrainingConf) -> list[str]:
