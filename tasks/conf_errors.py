@@ -20,11 +20,14 @@ def explain(error: ValidationError, model: type[BaseModel]) -> ConfError:
     return ConfError([_line(detail, model) for detail in error.errors(include_url=False)])
 
 
-def unknown_key(key: str, known: Sequence[str]) -> str:
-    """Return the line about a key that there is not."""
+def unknown_key(key: str, value: object, known: Sequence[str]) -> str:
+    """Return the line about a key that there is not, and the value that it was given."""
     close = difflib.get_close_matches(key.rpartition(".")[2], known, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
-    return f"{key}: there is no such key; {hint}allowed: {', '.join(known)}"
+    return (
+        f"{key}: {_shown(value)} is not allowed, for there is no such key; "
+        f"{hint}allowed: {', '.join(known)}"
+    )
 
 
 def allowed(schema: Mapping[str, Any]) -> str:
@@ -77,7 +80,7 @@ def _line(detail: Mapping[str, Any], model: type[BaseModel]) -> str:
     key = ".".join(map(str, path))
     owner = _owner(path, model)
     if detail["type"] == "extra_forbidden":
-        return unknown_key(key, list(owner.model_fields))
+        return unknown_key(key, detail["input"], list(owner.model_fields))
     schema = field_schema(owner, str(_field(path, model)))
     return f"{key}: {_shown(detail['input'])} is not allowed; allowed: {allowed(schema)}"
 

@@ -71,10 +71,10 @@ def _parse(override: str, sections: Sequence[str]) -> tuple[str, str, Any]:
     except YamlError as error:
         raise ConfError([f"--set {override}: {error}"]) from None
     section, dot, key = path.partition(".")
-    return (section, key, value) if dot else (_section_of(path, sections), path, value)
+    return (section, key, value) if dot else (_section_of(path, value, sections), path, value)
 
 
-def _section_of(key: str, sections: Sequence[str]) -> str:
+def _section_of(key: str, value: object, sections: Sequence[str]) -> str:
     known = {name: Conf.model_fields[name].annotation for name in sections}
     having = [name for name, model in known.items() if key in _keys(model)]
     if len(having) == 1:
@@ -82,7 +82,8 @@ def _section_of(key: str, sections: Sequence[str]) -> str:
     if having:
         choices = " or ".join(f"{name}.{key}" for name in having)
         raise ConfError([f"{key}: is in several sections; say which: {choices}"])
-    raise ConfError([unknown_key(key, [key for model in known.values() for key in _keys(model)])])
+    keys = [key for model in known.values() for key in _keys(model)]
+    raise ConfError([unknown_key(key, value, keys)])
 
 
 def _keys(model: Any) -> list[str]:

@@ -39,9 +39,17 @@ def test_a_value_out_of_range_is_refused_with_key_value_and_what_is_allowed(
     )
 
 
-def test_an_unknown_key_is_refused_with_the_nearest_one(tmp_path: Path) -> None:
+def test_an_unknown_key_is_refused_with_its_value_and_the_nearest_one(tmp_path: Path) -> None:
     (line,) = refused(tmp_path, "meta_training: {meta_stepz: 3}")
-    assert line.startswith("meta_training.meta_stepz: there is no such key; did you mean meta_step")
+    assert line.startswith(
+        "meta_training.meta_stepz: 3 is not allowed, for there is no such key; did you mean "
+        "meta_steps? allowed: architecture, preset, "
+    )
+
+
+def test_an_unknown_key_of_an_override_is_refused_with_its_value(tmp_path: Path) -> None:
+    (line,) = refused(tmp_path, "", "unroll_step=[3]")
+    assert line.startswith("unroll_step: [3] is not allowed, for there is no such key; did you ")
 
 
 def test_an_unknown_section_is_refused_with_those_there_are(tmp_path: Path) -> None:
