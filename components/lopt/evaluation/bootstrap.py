@@ -17,8 +17,14 @@ def mean_with_interval(samples: Sequence[Float64[np.ndarray, " _"]]) -> Interval
 
     Percentile bootstrap, reproducible. Each sample (one target's values, say) weighs the same
     and is resampled by itself: the interval is about other seeds, not about other targets.
-    Each sample needs two values or more. Infinite values make the mean and both ends infinite,
-    or if there are some of either sign the mean 0 and the interval everything.
+    Each sample needs two values or more. Resampling a handful of values makes intervals that
+    are too narrow (of eight, they hold the truth in 86 % of the cases), so the distances of
+    both ends from the mean are stretched as Student's t stretches a normal interval, with the
+    degrees of freedom of Welch and Satterthwaite (Hesterberg 2015, section 4.3, on the same
+    remedy for levels instead of distances: https://arxiv.org/abs/1411.5279).
+
+    Infinite values make the mean and both ends infinite, or if there are some of either sign
+    the mean 0 and the interval everything.
     https://docs.scipy.org/doc/scipy/reference/generated/scipy.stats.bootstrap.html
 
     **Example**
@@ -43,7 +49,25 @@ def mean_with_interval(samples: Sequence[Float64[np.ndarray, " _"]]) -> Interval
         method="percentile",
         rng=np.random.default_rng(_SEED),
     ).confidence_interval
-    return mean, float(interval.low), float(interval.high)
+    stretch = _stretch(samples)
+    low = mean - stretch * (mean - float(interval.low))
+    return mean, low, mean + stretch * (float(interval.high) - mean)
+
+
+def _stretch(samples: Sequence[Float64[np.ndarray, " _"]]) -> float:
+    """Return how much wider than the bootstrap's an interval from so few values has to be."""
+    from scipy.stats import norm, t
+
+    sizes = np.array([sample.size for sample in samples])
+    deviations = np.array([np.std(sample) for sample in samples])
+    if not deviations.max() > 0:
+        return 1.0
+    resampled = np.square(deviations / deviations.max()) / sizes
+    unbiased = resampled * sizes / (sizes - 1)
+    freedom = unbiased.sum() ** 2 / np.sum(unbiased**2 / (sizes - 1))
+    tail = 0.5 + 0.5 * CONFIDENCE
+    wider = np.sqrt(unbiased.sum() / resampled.sum())
+    return float(wider * t.ppf(tail, freedom) / norm.ppf(tail))
 
 
 def _mean_of_means(
