@@ -1,6 +1,7 @@
 """Training problems with any optax transformation, and recording how it went."""
 
 import dataclasses
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 
 import equinox as eqx
@@ -65,7 +66,7 @@ def evaluate_one(target: Target, candidate: Candidate, seeds: int, key: Key[Arra
     rates = jnp.asarray(candidate.learning_rates, jnp.float32)
     # With its name every target would be a program of its own.
     nameless = dataclasses.replace(target, name="")
-    keys = seed_keys(key, seeds)
+    keys = seed_keys(key, target.name, seeds)
     starts = _begin_all(nameless, keys)
     measured = _train_all(nameless, candidate.make, rates, starts, keys)
     losses, metrics = jax.tree.map(np.asarray, measured)
@@ -82,17 +83,20 @@ def evaluate_one(target: Target, candidate: Candidate, seeds: int, key: Key[Arra
     )
 
 
-def seed_keys(key: Key[Array, ""], seeds: int) -> Key[Array, " seeds"]:
-    """Return the key of each seed; the first ones do not depend on how many there are.
+def seed_keys(key: Key[Array, ""], target: str, seeds: int) -> Key[Array, " seeds"]:
+    """Return the key of each seed of a target; they do not depend on how many there are.
+
+    Targets are told apart by their names, so that their scores are independent.
 
     **Example**
 
     ```python
-    fourth = begin(target, seed_keys(jax.random.key(0), 8)[3])
+    fourth = begin(target, seed_keys(jax.random.key(0), target.name, 8)[3])
     ```
     """
     fold_in = jax.vmap(jax.random.fold_in, (None, 0))
-    return fold_in(key, jnp.arange(seeds, dtype=jnp.uint32))
+    own_key = jax.random.fold_in(key, zlib.crc32(target.encode()))
+    return fold_in(own_key, jnp.arange(seeds, dtype=jnp.uint32))
 
 
 @eqx.filter_jit

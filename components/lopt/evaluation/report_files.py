@@ -45,9 +45,19 @@ def write_directory(
     try:
         _write_tables(aside, cells, scores)
         _write_manifest(aside, facts, digest)
-        return aside.rename(directory)
+        return _renamed(aside, directory, digest)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _renamed(aside: Path, directory: Path, digest: str) -> Path:
+    try:
+        return aside.rename(directory)
+    except OSError:
+        # Another process may have written it meanwhile.
+        if not directory.exists():
+            raise
+        return _same_report(directory, digest)
 
 
 def read_directory(directory: Path) -> tuple[tuple[Cell, ...], dict[str, str], str]:

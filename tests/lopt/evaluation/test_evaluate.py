@@ -45,10 +45,19 @@ def test_all_rates_and_seeds_together_equal_one_by_one(noisy_quadratics, getkey)
     key, rates = getkey(), (0.01, 0.3)
     cell = evaluate_one(noisy_quadratics, Candidate("Adam", optax.adam, rates), 3, key)
     for rate, losses_of_rate in zip(rates, cell.losses, strict=True):
-        for seed_key, losses in zip(seed_keys(key, 3), losses_of_rate, strict=True):
+        for seed_key, losses in zip(
+            seed_keys(key, noisy_quadratics.name, 3), losses_of_rate, strict=True
+        ):
             start = begin(noisy_quadratics, seed_key)
             alone, _ = train(noisy_quadratics, start, optax.adam(rate), seed_key)
             np.testing.assert_allclose(losses, alone, **ROUNDING)
+
+
+def test_targets_of_one_kind_are_begun_independently(noisy_quadratics, getkey):
+    other, key = dataclasses.replace(noisy_quadratics, name="other"), getkey()
+    sgd = Candidate("SGD", optax.sgd, (0.1,))
+    one, two = evaluate([noisy_quadratics, other], [sgd], 3, key)
+    assert not np.intersect1d(one.losses[0, :, 0], two.losses[0, :, 0]).size
 
 
 def test_every_optimizer_gets_the_same_problems_and_initial_params(noisy_quadratics, getkey):
@@ -183,7 +192,7 @@ def test_the_targets_own_arrays_are_not_copied_for_each_seed(getkey):
     from lopt.evaluation.targets.image_classification import ImageClassification
 
     target = ImageClassification.examples()[0]
-    starts = jax.vmap(lambda key: begin(target, key))(seed_keys(getkey(), 3))
+    starts = jax.vmap(lambda key: begin(target, key))(seed_keys(getkey(), target.name, 3))
     assert jax.tree.leaves(starts.drawn) == []
 
 

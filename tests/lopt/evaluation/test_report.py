@@ -1,6 +1,7 @@
 """Laws of reports on disk: whole or not at all, and believed only if nothing changed."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -65,6 +66,19 @@ def test_nothing_that_is_there_is_overwritten(report, tmp_path):
     (tmp_path / "notes").mkdir()
     with pytest.raises(ReportError, match="holds something else"):
         report.write(tmp_path / "notes")
+
+
+def test_two_that_write_the_same_report_at_once_both_succeed(report, tmp_path, monkeypatch):
+    directory, rename = tmp_path / "report", Path.rename
+
+    def overtaken(self, target):
+        monkeypatch.setattr(Path, "rename", rename)
+        report.write(directory)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", overtaken)
+    assert report.write(directory) == directory
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
 
 
 def test_a_write_that_fails_leaves_nothing(report, tmp_path, monkeypatch):
