@@ -115,8 +115,9 @@ class Checkpoints:
     def set_aside_damaged(self) -> tuple[Damage, ...]:
         """Move the damaged checkpoints that are newer than the newest sound one out of the way.
 
-        Afterwards `restore` goes on from the sound one. Nothing is deleted, and nothing is
-        moved if no checkpoint is sound. The caller should report what is returned.
+        Afterwards `restore` goes on from the sound one. Nothing is deleted. The caller should
+        report what is returned. Raises `CheckpointError` if there are checkpoints but none is
+        sound, and then moves nothing.
         """
         damaged = []
         for meta_step in sorted(self._manager.all_steps(), reverse=True):
@@ -126,6 +127,12 @@ class Checkpoints:
                 damaged.append((meta_step, str(error)))
             else:
                 return tuple(Damage(step, why, self._move_aside(step)) for step, why in damaged)
+        if damaged:
+            raise CheckpointError(
+                f"No checkpoint in {self._directory} can be gone on from. {damaged[0][1]} "
+                f"Damaged: {', '.join(str(step) for step, _ in damaged)}. "
+                f"Move {self._directory} away to begin anew."
+            )
         return ()
 
     def close(self) -> None:
@@ -178,8 +185,8 @@ class Checkpoints:
     def _damaged(self, meta_step: int, error: Exception) -> CheckpointError:
         return CheckpointError(
             f"The checkpoint {self._directory / str(meta_step)} cannot be used: "
-            f"{type(error).__name__}: {error}. `set_aside_damaged()` moves it away, so that the "
-            "one before is gone on from."
+            f"{type(error).__name__}: {error}. If one before it is sound, `set_aside_damaged()` "
+            "moves it away, so that that one is gone on from."
         )
 
     def _move_aside(self, meta_step: int) -> Path:

@@ -108,7 +108,7 @@ def arrays_of(dtype: str) -> st.SearchStrategy[np.ndarray]:
     arrays=st.lists(st.sampled_from(DTYPES).flatmap(arrays_of), min_size=1, max_size=4),
     on_device=st.booleans(),
 )
-@hypothesis.settings(max_examples=25, deadline=None)
+@hypothesis.settings(max_examples=25)
 def test_every_bit_of_every_dtype_survives(
     tmp_path_factory: pytest.TempPathFactory, arrays: list[np.ndarray], on_device: bool
 ) -> None:
@@ -252,12 +252,13 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_a_call_away(
         assert checkpoints.latest() == 2
 
 
-def test_nothing_is_moved_where_nothing_is_sound(tmp_path: Path) -> None:
+def test_where_nothing_is_sound_that_is_said_and_nothing_is_moved(tmp_path: Path) -> None:
     two_checkpoints(tmp_path)
     damage(tmp_path / "1")
     damage(tmp_path / "2")
     with Checkpoints(tmp_path) as checkpoints:
-        assert checkpoints.set_aside_damaged() == ()
+        with pytest.raises(CheckpointError, match=r"Damaged: 2, 1\. Move .* to begin anew"):
+            checkpoints.set_aside_damaged()
         assert checkpoints.latest() == 2
 
 
