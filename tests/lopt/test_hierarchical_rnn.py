@@ -71,7 +71,7 @@ def test_cutting_a_problem_into_blocks_changes_no_step(preset, getkey, monkeypat
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=1e-9)
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(sizes=st.lists(st.integers(1, 300), min_size=1, max_size=5))
 @pytest.mark.parametrize("width", [32, 2048])
 def test_unpacking_undoes_packing(width, sizes) -> None:
@@ -85,7 +85,7 @@ def test_unpacking_undoes_packing(width, sizes) -> None:
         assert int(division.valid().sum()) == sum(sizes)
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(sizes=st.lists(st.integers(1, 100), min_size=1, max_size=4))
 @pytest.mark.parametrize("width", [16, 2048])
 def test_means_over_blocks_are_means_over_tensors(width, sizes) -> None:
@@ -143,8 +143,7 @@ def test_the_global_rnn_hears_all_tensors_or_as_released_the_last(getkey) -> Non
     assert not np.allclose(global_hidden("mean", jnp.ones(4)), global_hidden("mean", other))
     # The second step's down-messages come from the tensors alone, and "b" has seen nothing.
     np.testing.assert_array_equal(
-        global_hidden("last_tensor", jnp.ones(4)),
-        global_hidden("last_tensor", jnp.ones(4)),
+        global_hidden("last_tensor", jnp.ones(4)), global_hidden("last_tensor", other)
     )
 
 
@@ -168,6 +167,13 @@ def test_hyper_parameters_that_make_no_sense_are_refused(argument, message) -> N
 def test_a_range_of_learning_rates_that_is_none_is_refused(low, high) -> None:
     with pytest.raises(ValueError, match="0 < low <= high"):
         RandomLearningRate(jax.random.key(0), low=low, high=high)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1e-3, np.inf, np.nan])
+def test_an_initial_learning_rate_that_is_none_is_refused(rate, getkey) -> None:
+    transformation = HierarchicalRNN.release(key=getkey()).transformation(rate)
+    with pytest.raises(ValueError, match=f"positive and finite, but is {rate}"):
+        transformation.init(jnp.zeros(3))
 
 
 def test_initial_learning_rates_are_spread_as_in_the_released_code(getkey) -> None:

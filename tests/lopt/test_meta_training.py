@@ -179,7 +179,7 @@ def test_trajectories_end_at_lengths_of_their_own(getkey) -> None:
     assert len(np.unique(table[-1])) > 1
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     bad_losses=st.sets(st.integers(0, 7)),
     bad_gradients=st.sets(st.integers(0, 7)),
@@ -214,6 +214,14 @@ def test_lengths_are_heavy_tailed_between_the_shortest_and_the_longest(getkey) -
     assert int(lengths.min()) == 2
     assert int(lengths.max()) == 100
     assert float(jnp.median(lengths)) == pytest.approx(2 + 40 * np.log(2), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "lengths", [{"shortest": 100, "longest": 60}, {"shortest": 0}, {"mean_extra": -1.0}]
+)
+def test_lengths_that_contradict_themselves_are_refused(lengths) -> None:
+    with pytest.raises(ValueError, match="1 <= shortest <= longest"):
+        TrajectoryLengths(**lengths)
 
 
 def test_a_bad_problem_takes_no_part_and_is_counted(getkey) -> None:

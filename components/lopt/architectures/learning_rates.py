@@ -51,12 +51,20 @@ def initial_log_learning_rates(
 ) -> list[Float[Array, " scalars"]]:
     """Return the initial log learning rates, for each tensor a float32 vector of its size.
 
+    Raises `ValueError` for a number that is not positive and finite; of an array, which may
+    be traced, the values are not looked at.
+
     **Example**
 
     ```python
     weights, bias = initial_log_learning_rates(1e-3, sizes=[20, 2])
     ```
     """
+    if isinstance(initial, float) and not 0.0 < initial < math.inf:
+        raise ValueError(
+            f"The initial learning rate must be positive and finite, but is {initial}; the "
+            f"default suits most networks."
+        )
     if not isinstance(initial, RandomLearningRate):
         log_rate = jnp.log(jnp.asarray(initial, jnp.float32))
         return [jnp.full((size,), log_rate) for size in sizes]

@@ -14,6 +14,8 @@ class TrajectoryLengths(eqx.Module):
     length, which compiles once.) Nothing is longer than `longest` unrolls, without which
     the rare very long trajectories hold up what else there is to learn.
 
+    Raises `ValueError` unless 1 <= shortest <= longest and mean_extra is not negative.
+
     **Example**
 
     ```python
@@ -24,6 +26,13 @@ class TrajectoryLengths(eqx.Module):
     shortest: int = eqx.field(static=True, default=1)
     mean_extra: float = eqx.field(static=True, default=40.0)
     longest: int = eqx.field(static=True, default=1000)
+
+    def __check_init__(self) -> None:
+        if not (1 <= self.shortest <= self.longest and self.mean_extra >= 0.0):
+            raise ValueError(
+                f"Lengths need 1 <= shortest <= longest unrolls and mean_extra >= 0, but shortest "
+                f"is {self.shortest}, longest {self.longest} and mean_extra {self.mean_extra}."
+            )
 
     def draw(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Int[Array, "..."]:
         """Draw lengths in unrolls, int32 of the given shape."""
