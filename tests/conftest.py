@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Callable
 
+import hypothesis
 import jax
 import pytest
 from jaxtyping import Array, Key
@@ -15,6 +16,9 @@ os.environ.setdefault("PREFECT_HOME", os.environ["LOPT_HOME"] + "/prefect")
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# A deadline would be a timed test, and the first example compiles.
+hypothesis.settings.register_profile("lopt", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("lopt")
 # Most of a test's time is compiling; what runs is small.
 jax.config.update("jax_disable_most_optimizations", True)
 

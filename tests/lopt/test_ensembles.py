@@ -130,7 +130,7 @@ def test_writing_the_same_ensemble_again_gives_the_same_bytes(ensemble, written,
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["again.parquet"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_a_flipped_bit_anywhere_is_refused_by_the_name_of_the_file(data, written, tmp_path_factory):
     content = bytearray(written.read_bytes())
@@ -209,7 +209,7 @@ def test_an_ensemble_of_nothing_is_refused():
         draw_ensemble([], seed=0)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 2**31))
 def test_any_seed_of_the_tiny_conf_gives_two_programs(seed):
     rows = draw_ensemble(entries_of("tiny.yaml"), seed).rows

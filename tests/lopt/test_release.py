@@ -110,7 +110,7 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
     names=st.lists(st.tuples(st.text(max_size=5), finite), max_size=3).map(tuple),
     label=st.none() | st.text(max_size=5),
 )
-@hypothesis.settings(max_examples=15, deadline=None, suppress_health_check=FIXTURE_IS_FINE)
+@hypothesis.settings(max_examples=15, suppress_health_check=FIXTURE_IS_FINE)
 def test_hyper_parameters_survive_with_their_types(
     tmp_path_factory: pytest.TempPathFactory, sizes: Any, names: Any, label: Any
 ) -> None:
@@ -121,7 +121,7 @@ def test_hyper_parameters_survive_with_their_types(
 
 
 @hypothesis.given(seed=st.integers(0, 2**32 - 1))
-@hypothesis.settings(max_examples=15, deadline=None, suppress_health_check=FIXTURE_IS_FINE)
+@hypothesis.settings(max_examples=15, suppress_health_check=FIXTURE_IS_FINE)
 def test_every_bit_pattern_of_a_finite_number_survives(
     tmp_path_factory: pytest.TempPathFactory, seed: int
 ) -> None:

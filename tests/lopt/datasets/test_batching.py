@@ -14,7 +14,7 @@ from lopt.datasets import images_to_float, shuffled_batches
 
 # Few sizes, because each is another program.
 SIZES = st.sampled_from([(1, 1), (7, 2), (7, 7), (7, 9), (12, 4)])
-FEW = settings(max_examples=15, deadline=None)
+FEW = settings(max_examples=15)
 
 
 @FEW

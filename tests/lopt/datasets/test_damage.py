@@ -13,7 +13,6 @@ from lopt.datasets import DataSet, DataSetError, open_dataset
 FILES = ("manifest.json", "test.arrow", "train.arrow")
 SAME_FOLDER = settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lopt.problems import Bowl, Quadratic
@@ -55,7 +55,6 @@ def test_first_losses_of_quadratics_have_the_mean_that_theory_gives():
 numbers = st.floats(-3, 3, width=32)
 
 
-@settings(deadline=None)
 @given(numbers, numbers, st.floats(-7, 7, width=32), st.floats(0.125, 50, width=32))
 def test_turning_a_bowl_turns_its_params(x, y, angle, condition_number):
     params = jnp.asarray([[x], [y]], jnp.float32)

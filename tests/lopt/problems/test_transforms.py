@@ -29,7 +29,7 @@ def assert_close(one, other, rtol=1e-4, atol=1e-4):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol, atol), one, other)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.floats(0.01, 100), st.integers(0, 1000))
 def test_a_rescaled_problem_rescales_its_params_and_its_gradient(scale, seed):
     rescaled, key = Rescale(QUADRATIC, scale=scale), jax.random.key(seed)
@@ -55,7 +55,6 @@ def test_rescaling_twice_is_rescaling_by_the_product(getkey):
     assert_close(step(twice, params, key), step(once, params, key))
 
 
-@settings(deadline=None)
 @given(st.floats(0, 1e6, width=32), st.floats(0, 1e6, width=32))
 def test_the_log_objective_is_monotone_and_not_negative(one, other):
     def logged(loss):
