@@ -40,9 +40,8 @@ def draw_ensemble(conf: EnsembleConf) -> EnsembleReference:
     drawn = ensembles.draw_ensemble(read_entries(conf), conf.seed)
     stem = Path(conf.entries).stem
     path = settings.ensembles_root() / f"{stem}-{drawn.digest[:CHARACTERS_OF_DIGEST]}.parquet"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        drawn.write(path)
+    # Whatever is there already: a damaged file is mended by drawing again.
+    drawn.write(path)
     return EnsembleReference(
         path=str(path),
         digest=drawn.digest,

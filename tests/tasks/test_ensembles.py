@@ -1,0 +1,35 @@
+from pathlib import Path
+
+import pytest
+
+from tasks.confs import EnsembleConf
+from tasks.ensembles import draw_ensemble, groups_of
+
+CONF = EnsembleConf(entries="conf/ensembles/tiny.yaml")
+
+
+@pytest.fixture
+def ensembles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where they are drawn to."""
+    monkeypatch.setenv("LOPT_HOME", str(tmp_path))
+    return tmp_path / "ensembles"
+
+
+@pytest.mark.usefixtures("ensembles")
+def test_a_damaged_ensemble_is_whole_again_after_drawing_it_again() -> None:
+    from lopt.ensembles import EnsembleError
+
+    drawn = draw_ensemble.fn(CONF)
+    path = Path(drawn.path)
+    content = path.read_bytes()
+    path.write_bytes(content[:100])
+    with pytest.raises(EnsembleError, match="Draw it again"):
+        groups_of.__wrapped__(drawn)
+    assert draw_ensemble.fn(CONF) == drawn
+    assert path.read_bytes() == content
+    assert len(groups_of.__wrapped__(drawn)) == drawn.programs
+
+
+def test_drawing_twice_is_one_file(ensembles: Path) -> None:
+    assert draw_ensemble.fn(CONF) == draw_ensemble.fn(CONF)
+    assert len(list(ensembles.iterdir())) == 1
