@@ -21,7 +21,13 @@ def evaluate_release(
     release: str = LATEST,
     parent_mlflow_run_id: str | None = None,
 ) -> ReportReference:
-    """Compare a release ("latest", a folder, or a URI of MLflow) with hand-made optimizers."""
+    """Compare a release with hand-made optimizers.
+
+    Args:
+        release: What to evaluate: "latest" for the release of the run that was finished last, the
+            folder of a release, or a URI of MLflow such as models:/learned-optimizer@champion.
+        parent_mlflow_run_id: MLflow run of the cycle that this is a part of; empty for none.
+    """
     confs = {"ensemble": ensemble, "evaluation": evaluation}
     check_given(confs)
     terminal.heading("Evaluation")

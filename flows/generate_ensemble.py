@@ -16,7 +16,11 @@ from tasks.tracked_inputs import log_ensemble
 def generate_ensemble(
     ensemble: EnsembleConf = DEFAULTS.ensemble, parent_mlflow_run_id: str | None = None
 ) -> EnsembleReference:
-    """Draw an ensemble into a Parquet manifest with a digest."""
+    """Draw an ensemble into a Parquet manifest with a digest.
+
+    Args:
+        parent_mlflow_run_id: MLflow run of the cycle that this is a part of; empty for none.
+    """
     confs = {"ensemble": ensemble}
     check_given(confs)
     terminal.heading("Ensemble")

@@ -27,7 +27,11 @@ def meta_train(
     meta_training: MetaTrainingConf = DEFAULTS.meta_training,
     parent_mlflow_run_id: str | None = None,
 ) -> ReleaseReference:
-    """Meta-train an optimizer on an ensemble and make a release of it."""
+    """Meta-train an optimizer on an ensemble and make a release of it.
+
+    Args:
+        parent_mlflow_run_id: MLflow run of the cycle that this is a part of; empty for none.
+    """
     confs = {"ensemble": ensemble, "meta_training": meta_training}
     check_given(confs)
     terminal.heading("Meta-training")

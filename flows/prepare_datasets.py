@@ -14,7 +14,11 @@ from tasks.tracked_inputs import log_data_set
 def prepare_datasets(
     datasets: DatasetsConf = DEFAULTS.datasets, parent_mlflow_run_id: str | None = None
 ) -> list[DataSetReference]:
-    """Prepare data sets; what is prepared already is only checked."""
+    """Prepare data sets; what is prepared already is only checked.
+
+    Args:
+        parent_mlflow_run_id: MLflow run of the cycle that this is a part of; empty for none.
+    """
     confs = {"datasets": datasets}
     check_given(confs)
     terminal.heading("Data sets")

@@ -17,7 +17,15 @@ def publish_release(
     report: str = LATEST,
     parent_mlflow_run_id: str | None = None,
 ) -> ModelVersionReference:
-    """Register a release, with what its report says, and move the alias to it."""
+    """Register a release, with what its report says, and move the alias to it.
+
+    Args:
+        release: What to publish: "latest" for the release of the run that was finished last, the
+            folder of a release, or a URI of MLflow.
+        report: Which report says how it compares: "latest" for the newest one of the release, or
+            the folder of a report.
+        parent_mlflow_run_id: MLflow run of the cycle that this is a part of; empty for none.
+    """
     confs = {"publication": publication}
     check_given(confs)
     terminal.heading("Publication")

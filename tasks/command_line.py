@@ -9,6 +9,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from prefect.utilities.callables import parameter_docstrings
+
 from tasks.conf_checks import check
 from tasks.conf_errors import ConfError, allowed, field_schema
 from tasks.conf_files import SECTIONS, read_conf
@@ -55,7 +57,7 @@ def _parser(flow: Callable[..., Any], sections: list[str], names: list[str]) -> 
     module = sys.modules[inspect.unwrap(flow).__module__]
     parser = argparse.ArgumentParser(
         prog=f"python -m {module.__spec__.name if module.__spec__ else module.__name__}",
-        description=inspect.getdoc(flow),
+        description=str(inspect.getdoc(flow)).partition("\n")[0],
         epilog="keys:\n" + "\n".join(_key_help(sections)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -67,9 +69,11 @@ def _parser(flow: Callable[..., Any], sections: list[str], names: list[str]) -> 
         metavar="KEY=VALUE",
         help="put another value in, after the file; may be given several times",
     )
+    described = parameter_docstrings(inspect.getdoc(flow))
     for name in names:
         default = inspect.signature(flow).parameters[name].default
-        parser.add_argument(f"--{name}", default=default, help=f"(default: {default})")
+        text = f"{described.get(name, '')} (default: {default})".replace("%", "%%")
+        parser.add_argument(f"--{name}", default=default, help=text)
     return parser
 
 

@@ -57,3 +57,14 @@ def test_every_flow_is_named_as_its_file_and_described(flow: str) -> None:
     found = getattr(importlib.import_module(f"flows.{flow}"), flow)
     assert found.name == flow.replace("_", "-")
     assert found.description
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_a_form_says_what_each_parameter_is(flow: str) -> None:
+    import importlib
+
+    schema = getattr(importlib.import_module(f"flows.{flow}"), flow).parameters
+    for name, parameter in schema.properties.items():
+        section = parameter.get("$ref", "").rpartition("/")[2]
+        described = schema.definitions[section] if section else parameter
+        assert described.get("description"), name
