@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,10 @@ OURS = "learned"
 CHARACTERS_OF_DIGEST = 16
 
 
+class NotHeldOutError(ValueError):
+    """A release would be evaluated on what it was trained on."""
+
+
 @task(name="evaluate-baselines")
 def evaluate_baselines(
     conf: EvaluationConf, held_out: EnsembleReference, digits: DataSetReference
@@ -34,6 +39,7 @@ def evaluate_baselines(
     facts = _facts(conf, held_out, digits)
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     directory = settings.reports_root() / f"baselines-{key[:CHARACTERS_OF_DIGEST]}"
+    _move_aside_if_damaged(directory)
     if not directory.is_dir():
         candidates = baselines(conf.learning_rates)
         cells = _cells(conf, held_out, digits, candidates, first=0)
@@ -53,6 +59,7 @@ def evaluate_learned(
     from lopt.evaluation import Report, learned
     from lopt.loading import load
 
+    check_held_out(conf, held_out, release)
     theirs = Report.read(Path(baselines))
     # Where it came from is part of a compiled program's key, and would compile all anew.
     optimizer = load(release.directory).with_provenance(None)
@@ -60,10 +67,27 @@ def evaluate_learned(
     cells = _cells(conf, held_out, digits, (learned(optimizer, OURS),), first=done)
     report = Report((*cells, *theirs.cells), {**theirs.facts, "release": release.digest})
     name = f"{release.digest[:CHARACTERS_OF_DIGEST]}-{report.digest[:CHARACTERS_OF_DIGEST]}"
-    directory = report.write(settings.reports_root() / name)
+    directory = settings.reports_root() / name
+    _move_aside_if_damaged(directory)
+    report.write(directory)
     return ReportReference(
         directory=str(directory), digest=report.digest, release_digest=release.digest
     )
+
+
+def check_held_out(
+    conf: EvaluationConf, held_out: EnsembleReference, release: ReleaseReference
+) -> None:
+    """Raise `NotHeldOutError` if the release was trained on the held-out ensemble itself."""
+    from lopt.loading import load
+
+    provenance = load(release.directory).provenance
+    if provenance is not None and provenance.ensemble_digest == held_out.digest:
+        raise NotHeldOutError(
+            f"The release {release.directory} was trained on the very ensemble "
+            f"({held_out.digest[:12]}) that evaluation.held_out_seed = {conf.held_out_seed} draws: "
+            "nothing would be held out. Choose another held_out_seed."
+        )
 
 
 def steps_in_all(held_out: EnsembleReference) -> int:
@@ -74,6 +98,19 @@ def steps_in_all(held_out: EnsembleReference) -> int:
 
 
 _DIGITS = ("digits_mlp", "digits_convnet")
+
+
+def _move_aside_if_damaged(directory: Path) -> None:
+    from lopt.evaluation import Report, ReportError
+
+    if not directory.exists():
+        return
+    try:
+        Report.read(directory)
+    except ReportError as error:
+        aside = directory.with_name(f"damaged-{directory.name}-{uuid.uuid4().hex[:8]}")
+        directory.rename(aside)
+        terminal.say(f"  report {directory.name} is damaged: now in {aside} ({error})")
 
 
 def _cells(

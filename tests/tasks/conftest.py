@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from tasks.references import ReleaseReference
+
 if TYPE_CHECKING:
     from lopt.evaluation import Report
 
@@ -60,3 +62,17 @@ def make_report() -> "Callable[..., Report]":
         return Report(tuple(cell(t, o, r) for t in targets for o, r in optimizers.items()), facts)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> ReleaseReference:
+    """A release that says it was trained on the ensemble "eee..."."""
+    import jax
+
+    from lopt import HierarchicalRNN, release
+    from lopt.provenance import Provenance
+
+    provenance = Provenance(lopt_version="0.1.0", ensemble_digest="e" * 64)
+    optimizer = HierarchicalRNN.release(key=jax.random.key(0)).with_provenance(provenance)
+    directory = release.save(optimizer, tmp_path_factory.mktemp("trained") / "release")
+    return ReleaseReference(directory=str(directory), digest=release.digest(directory))
