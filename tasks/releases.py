@@ -1,10 +1,11 @@
 """Finding a release: the newest one, one in a folder, or one in MLflow."""
 
+import re
 from pathlib import Path
 
 from prefect import task
 
-from tasks import run_folders, settings
+from tasks import run_folders, settings, tracking
 from tasks.references import ReleaseReference
 
 LATEST = "latest"
@@ -46,6 +47,12 @@ def release_of(folder: run_folders.RunFolder) -> ReleaseReference:
     )
 
 
+def logged_model_id(uri: str) -> str | None:
+    """Return the id of a logged model, `None` for a URI that names something else."""
+    found = re.fullmatch(r"models:/(m-[^/@]+)", uri)
+    return found[1] if found else None
+
+
 def _fetched(uri: str) -> ReleaseReference:
     """Keep a copy of a release from elsewhere, in a folder that is named by its digest."""
     import tempfile
@@ -53,13 +60,13 @@ def _fetched(uri: str) -> ReleaseReference:
     from lopt import release
     from lopt.loading import load
 
+    tracking.client()  # points what loads to our store
     optimizer = load(uri)
     root = settings.home() / "releases"
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root) as aside:
         digest = release.digest(release.save(optimizer, Path(aside) / "release"))
     directory = release.save(optimizer, root / digest[:16])
-    is_model = uri.startswith(("models:", "runs:"))
-    return ReleaseReference(
-        directory=str(directory), digest=digest, model_uri=uri if is_model else None
-    )
+    # Any other URI only leads to a model: a version with such a source cannot be loaded.
+    model_uri = uri if logged_model_id(uri) else None
+    return ReleaseReference(directory=str(directory), digest=digest, model_uri=model_uri)
