@@ -10,6 +10,7 @@ import optax
 import pytest
 
 import lopt.architectures
+from lopt import release
 from lopt.architectures import LearnedOptimizer, RandomLearningRate, eval_params
 from lopt.catalogue import concrete_classes
 
@@ -52,8 +53,9 @@ def signature(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: str(jax.typeof(leaf)), tree)
 
 
-def test_the_architectures_are_found() -> None:
+def test_architectures_are_found_and_bring_examples() -> None:
     assert "HierarchicalRNN" in CLASSES
+    assert all(cls.examples() for cls in CLASSES.values())
 
 
 @every_optimizer
@@ -230,6 +232,14 @@ def test_an_optimizer_is_rebuilt_from_its_hyper_parameters(optimizer) -> None:
     again = type(optimizer)(**optimizer.hyper_parameters(), key=jax.random.key(1))
     assert signature(again) == signature(optimizer)
     assert jax.tree.structure(again) == jax.tree.structure(optimizer)
+
+
+@every_optimizer
+def test_a_release_gives_an_optimizer_back_bit_for_bit(optimizer, tmp_path) -> None:
+    loaded = release.load(release.save(optimizer, tmp_path / "release"))
+    assert type(loaded) is type(optimizer)
+    assert signature(loaded) == signature(optimizer)
+    assert eqx.tree_equal(loaded, optimizer)
 
 
 @every_optimizer
