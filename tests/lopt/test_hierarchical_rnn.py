@@ -141,7 +141,7 @@ def test_the_global_rnn_hears_all_tensors_or_as_released_the_last(getkey) -> Non
 
     other = jnp.array([1.0, -2.0, 3.0, -4.0])
     assert not np.allclose(global_hidden("mean", jnp.ones(4)), global_hidden("mean", other))
-    # The second step's down-messages come from the tensors alone, and "b" has seen nothing.
+    # "b" could hear of "a" by their mean learning rate, which a fresh optimizer leaves alone.
     np.testing.assert_array_equal(
         global_hidden("last_tensor", jnp.ones(4)), global_hidden("last_tensor", other)
     )
