@@ -46,4 +46,7 @@ def evaluate_release(
 
 
 if __name__ == "__main__":
-    command_line.main(evaluate_release)
+    command_line.main(
+        evaluate_release,
+        if_stopped="The same command begins anew, but for baselines that are all done.",
+    )

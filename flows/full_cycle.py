@@ -7,7 +7,7 @@ from flows.generate_ensemble import generate_ensemble
 from flows.meta_train import meta_train
 from flows.prepare_datasets import prepare_datasets
 from flows.publish_release import publish_release
-from tasks import command_line, tracking
+from tasks import command_line, run_choice, tracking
 from tasks.conf_checks import check_given
 from tasks.confs import (
     DEFAULTS,
@@ -39,11 +39,17 @@ def full_cycle(
     check_given(confs)
     with tracking.tracked("full-cycle", confs) as mlflow_run_id:
         prepare_datasets(datasets, mlflow_run_id)
-        generate_ensemble(ensemble, mlflow_run_id)
-        release = meta_train(ensemble, meta_training, mlflow_run_id)
-        report = evaluate_release(ensemble, evaluation, release.directory, mlflow_run_id)
-        return publish_release(publication, release.directory, report.directory, mlflow_run_id)
+        drawn = generate_ensemble(ensemble, mlflow_run_id)
+        # Kept to the end: a run whose release is not published yet is taken up by the next cycle.
+        with run_choice.opened(meta_training, drawn.digest, publishing=True) as run:
+            directory = str(run.directory)
+            release = meta_train(ensemble, meta_training, mlflow_run_id, directory)
+            report = evaluate_release(ensemble, evaluation, release.directory, mlflow_run_id)
+            return publish_release(publication, release.directory, report.directory, mlflow_run_id)
 
 
 if __name__ == "__main__":
-    command_line.main(full_cycle)
+    command_line.main(
+        full_cycle,
+        if_stopped="The same command goes on, from the last checkpoint or with what comes after.",
+    )

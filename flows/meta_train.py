@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from tasks import command_line, run_folders, settings, terminal, tracking
+from tasks import command_line, run_choice, terminal, tracking
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, EnsembleConf, MetaTrainingConf
 from tasks.curves import log_curve
@@ -26,19 +26,22 @@ def meta_train(
     ensemble: EnsembleConf = DEFAULTS.ensemble,
     meta_training: MetaTrainingConf = DEFAULTS.meta_training,
     parent_mlflow_run_id: str | None = None,
+    run_directory: str | None = None,
 ) -> ReleaseReference:
     """Meta-train an optimizer on an ensemble and make a release of it.
 
     Args:
         parent_mlflow_run_id: MLflow run of the cycle that this is a part of; empty for none.
+        run_directory: Folder of the run that the cycle has opened; empty to choose one by the conf.
     """
     confs = {"ensemble": ensemble, "meta_training": meta_training}
     check_given(confs)
     terminal.heading("Meta-training")
     drawn = draw_ensemble(ensemble)
-    with run_folders.opened(settings.runs_root(), meta_training, drawn.digest) as folder:
+    with run_choice.given_or_opened(run_directory, meta_training, drawn.digest) as folder:
         terminal.say(f"  {folder}")
         if folder.finished:
+            tracking.adopt(folder.record.mlflow_run_id, parent_mlflow_run_id)
             return release_of(folder)
         resumed = folder.record.mlflow_run_id
         with tracking.tracked("meta-train", confs, parent_mlflow_run_id, resumed) as mlflow_run_id:
@@ -54,4 +57,4 @@ def meta_train(
 
 
 if __name__ == "__main__":
-    command_line.main(meta_train)
+    command_line.main(meta_train, if_stopped="The same command goes on from the last checkpoint.")

@@ -33,4 +33,7 @@ def prepare_datasets(
 
 
 if __name__ == "__main__":
-    command_line.main(prepare_datasets)
+    command_line.main(
+        prepare_datasets,
+        if_stopped="The same command begins anew, but for data sets that are prepared.",
+    )

@@ -5,7 +5,7 @@ from prefect import flow
 from tasks import command_line, last_screen, terminal, tracking
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, PublicationConf
-from tasks.publication import announce, find_report, register_release
+from tasks.publication import announce, find_report, move_alias, register_release
 from tasks.references import ModelVersionReference
 from tasks.releases import LATEST, find_release
 
@@ -33,6 +33,7 @@ def publish_release(
     compared = find_report(report, found)
     with tracking.tracked("publish-release", confs, parent_mlflow_run_id) as mlflow_run_id:
         version = register_release(publication, found, compared, mlflow_run_id)
+        move_alias(version, found)
         announce(version, compared)
     last_screen.show_version(version)
     return version

@@ -17,13 +17,21 @@ from tasks.conf_files import SECTIONS, read_conf
 from tasks.confs import Conf
 from tasks.errors import is_ours
 
-GO_ON = "The same command goes on from the last checkpoint."
+BEGIN_ANEW = "The same command begins anew."
 REFUSED = 2
 """Exit status for a conf that is not valid, as for an option that there is not."""
 
 
-def main(flow: Callable[..., Any], arguments: Sequence[str] | None = None) -> None:
-    """Run a flow with the conf that the command line asks for, checked as a whole before."""
+def main(
+    flow: Callable[..., Any],
+    arguments: Sequence[str] | None = None,
+    *,
+    if_stopped: str = BEGIN_ANEW,
+) -> None:
+    """Run a flow with the conf that the command line asks for, checked as a whole before.
+
+    `if_stopped` is what a person is told who has stopped it.
+    """
     sections, names = _parameters(flow)
     options = _parser(flow, sections, names).parse_args(arguments)
     try:
@@ -37,9 +45,9 @@ def main(flow: Callable[..., Any], arguments: Sequence[str] | None = None) -> No
     try:
         flow(**values, **{name: getattr(options, name) for name in names})
     except KeyboardInterrupt:
-        sys.exit(f"Interrupted. {GO_ON}")
+        sys.exit(f"Interrupted. {if_stopped}")
     except SystemExit:
-        sys.exit(f"Stopped. {GO_ON}")
+        sys.exit(f"Stopped. {if_stopped}")
     except Exception as error:
         if not is_ours(error):
             raise

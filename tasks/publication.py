@@ -5,7 +5,7 @@ from pathlib import Path
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
-from tasks import settings, tracking
+from tasks import run_folders, settings, tracking
 from tasks.confs import PublicationConf
 from tasks.errors import may_pass
 from tasks.evaluation import OURS
@@ -26,7 +26,7 @@ class NoReportError(LookupError):
 def register_release(
     conf: PublicationConf, release: ReleaseReference, report: str, mlflow_run_id: str
 ) -> ModelVersionReference:
-    """Make the release a version of the registered model, and move the alias to it."""
+    """Make the release a version of the registered model."""
     from lopt.loading import load
     from lopt.model_card import model_card
 
@@ -42,13 +42,20 @@ def register_release(
         description=model_card(optimizer),
         model_id=_model_id(uri),
     )
-    client.set_registered_model_alias(conf.model_name, conf.alias, version.version)
     return ModelVersionReference(
         name=conf.model_name,
         version=int(version.version),
         alias=conf.alias,
         uri=f"models:/{conf.model_name}@{conf.alias}",
     )
+
+
+# A task of its own: when it is tried again, the release is not registered a second time.
+@task(name="move-alias", retries=1, retry_delay_seconds=5, retry_condition_fn=may_pass)
+def move_alias(version: ModelVersionReference, release: ReleaseReference) -> None:
+    """Move the alias to the version; with that the release is published."""
+    tracking.client().set_registered_model_alias(version.name, version.alias, str(version.version))
+    run_folders.note_published(Path(release.directory))
 
 
 @task(name="announce-version")

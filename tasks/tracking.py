@@ -148,10 +148,27 @@ def _reopen(mlflow_run_id: str, parent: str | None) -> str:
     return mlflow_run_id
 
 
+def adopt(mlflow_run_id: str | None, parent: str | None) -> None:
+    """Make a finished run a part of another cycle, if its own has not come to its end."""
+    if parent is None or mlflow_run_id is None or not exists(mlflow_run_id):
+        return
+    before = client().get_run(mlflow_run_id).data.tags.get(PARENT_TAG)
+    if before and client().get_run(before).info.status != "FINISHED":
+        _bury(before)
+        set_tags(mlflow_run_id, {PARENT_TAG: parent})
+
+
 def _bury(mlflow_run_id: str | None) -> None:
-    """End the parent of a run that is being resumed: it died without saying so."""
+    """End the cycle of a run that is taken up again: it died without saying so."""
     if mlflow_run_id and client().get_run(mlflow_run_id).info.status == "RUNNING":
+        for part in _running_parts(mlflow_run_id):
+            client().set_terminated(part, "KILLED")
         client().set_terminated(mlflow_run_id, "KILLED")
+
+
+def _running_parts(mlflow_run_id: str) -> list[str]:
+    asked = f"tags.`{PARENT_TAG}` = '{mlflow_run_id}' and attributes.status = 'RUNNING'"
+    return [run.info.run_id for run in client().search_runs([experiment_id()], asked)]
 
 
 def exists(mlflow_run_id: str) -> bool:

@@ -68,3 +68,20 @@ def test_an_error_of_others_keeps_its_traceback() -> None:
 
     with pytest.raises(ZeroDivisionError):
         command_line.main(failing, TINY)
+
+
+@pytest.mark.parametrize(
+    ("error", "word"), [(KeyboardInterrupt, "Interrupted"), (SystemExit, "St")]
+)
+def test_who_stops_a_flow_is_told_what_the_same_command_does(
+    error: type[BaseException], word: str
+) -> None:
+    def stopped(ensemble: EnsembleConf = DEFAULTS.ensemble) -> None:
+        """Stop."""
+        del ensemble
+        raise error
+
+    with pytest.raises(SystemExit, match=rf"^{word}.*\. The same command begins anew\.$"):
+        command_line.main(stopped, TINY)
+    with pytest.raises(SystemExit, match=rf"^{word}.*\. It goes on\.$"):
+        command_line.main(stopped, TINY, if_stopped="It goes on.")

@@ -84,6 +84,30 @@ def test_resuming_goes_on_in_the_same_run_and_ends_the_cycle_that_died() -> None
 
 
 @pytest.mark.usefixtures("home")
+def test_a_finished_run_goes_over_to_the_cycle_that_takes_it_up_from_a_dead_one() -> None:
+    with tracking.tracked("cycle", {}) as dead:
+        with tracking.tracked("stage", {}, dead) as finished:
+            pass
+        with tracking.tracked("stage", {}, dead) as broken_off:
+            pass
+    for mlflow_run_id in (dead, broken_off):  # as a process leaves them that was killed
+        tracking.client().update_run(mlflow_run_id, status="RUNNING")
+    with tracking.tracked("cycle", {}) as alive:
+        tracking.adopt(finished, alive)
+    assert tracking.client().get_run(finished).data.tags["mlflow.parentRunId"] == alive
+    assert [status(one) for one in (dead, broken_off, finished)] == ["KILLED", "KILLED", "FINISHED"]
+
+
+@pytest.mark.usefixtures("home")
+def test_a_run_stays_with_a_cycle_that_came_to_its_end() -> None:
+    with tracking.tracked("cycle", {}) as first, tracking.tracked("stage", {}, first) as stage:
+        pass
+    with tracking.tracked("cycle", {}) as second:
+        tracking.adopt(stage, second)
+    assert tracking.client().get_run(stage).data.tags["mlflow.parentRunId"] == first
+
+
+@pytest.mark.usefixtures("home")
 def test_a_run_that_the_store_does_not_know_begins_anew() -> None:
     with tracking.tracked("stage", {}, resumed="0" * 32) as mlflow_run_id:
         assert mlflow_run_id != "0" * 32

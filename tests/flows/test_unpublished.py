@@ -1,0 +1,55 @@
+"""A cycle that ends after its meta-training, and the next one."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.conf_files import read_conf
+from tasks.confs import Conf
+
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(600)]
+
+
+def fail(*arguments: Any) -> None:
+    raise ConnectionError("the registry cannot be reached")
+
+
+@pytest.fixture
+def cycle(home: Path, server: str) -> Any:
+    """The whole cycle, on the conf of the other tests, which has been compiled by now."""
+    conf = read_conf(Path("conf/tiny.yaml"), [], list(Conf.model_fields))
+    flow = importlib.import_module("flows.full_cycle").full_cycle
+    return lambda: flow(**{name: getattr(conf, name) for name in Conf.model_fields})
+
+
+def test_the_next_cycle_publishes_what_the_last_one_could_not_and_then_one_begins_anew(
+    home: Path, cycle: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lopt.loading import load
+    from tasks import tracking
+
+    with monkeypatch.context() as patch:
+        patch.setattr(importlib.import_module("flows.full_cycle"), "publish_release", fail)
+        with pytest.raises(ConnectionError):
+            cycle()
+    assert "begins" in capsys.readouterr().out
+
+    first = cycle()
+    assert "seed 0: finished, to be published" in capsys.readouterr().out
+    assert first.version == 1
+    assert load(first.uri).provenance.seed == 0
+    assert len(list(home.glob("runs/*/*/release"))) == 1
+
+    second = cycle()
+    assert second.version == 2
+    assert load(second.uri).provenance.seed == 1
+
+    found = tracking.client().search_runs([tracking.experiment_id()])
+    trained = [run for run in found if run.info.run_name == "meta-train"]
+    cycles = {run.info.run_id: run for run in found if run.info.run_name == "full-cycle"}
+    assert sorted(run.info.status for run in cycles.values()) == ["FAILED", "FINISHED", "FINISHED"]
+    assert len(trained) == 2
+    owners = {run.data.tags["mlflow.parentRunId"] for run in trained}
+    assert {cycles[owner].info.status for owner in owners} == {"FINISHED"}
