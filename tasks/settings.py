@@ -1,4 +1,4 @@
-"""Where a run writes, and the settings of Prefect, MLflow and JAX that follow from it."""
+"""Where a run writes, and the settings of other packages that follow from it."""
 
 import errno
 import os
@@ -49,7 +49,7 @@ def prefect_home() -> Path:
 
 
 def set_environment() -> None:
-    """Give Prefect, MLflow and JAX their settings, leaving alone what the user has set.
+    """Give Prefect, MLflow, JAX and matplotlib their settings, leaving alone what the user has set.
 
     Prefect reads its settings when it is first imported, so this must come before.
     """
@@ -99,4 +99,6 @@ def _defaults() -> dict[str, str]:
         "JAX_COMPILATION_CACHE_DIR": str(home() / "jax"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1",
     }
-    return prefect | mlflow | jax
+    # matplotlib's list of fonts, which would lie in the user's own folders.
+    plots = {"MPLCONFIGDIR": str(home() / "matplotlib")}
+    return prefect | mlflow | jax | plots

@@ -17,15 +17,21 @@ SECONDS = 200
 
 def start(home: Path, server: str, jax_cache: Path) -> "subprocess.Popen[bytes]":
     environment = {
-        **{k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")},
+        **{k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "MPL", "XDG"))},
+        "HOME": str(users_folder(home)),
         "LOPT_HOME": str(home),
         "PREFECT_API_URL": server,
         "JAX_COMPILATION_CACHE_DIR": str(jax_cache),
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
     }
     home.mkdir(exist_ok=True)
+    users_folder(home).mkdir(exist_ok=True)
     with (home / "log.txt").open("ab") as log:
         return subprocess.Popen(COMMAND, env=environment, stdout=log, stderr=log)
+
+
+def users_folder(home: Path) -> Path:
+    return home.with_name(f"user_of_{home.name}")
 
 
 def finish(home: Path, server: str, jax_cache: Path) -> None:
@@ -64,6 +70,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_bits_of_one_never_killed(
     assert not list(killed.glob("runs/*/*/release"))
     finish(killed, server, jax_cache)
     assert meta_params(killed) == meta_params(never_killed)
+    assert not list(users_folder(killed).iterdir()), "written outside of LOPT_HOME"
 
     folder = run_folders.newest_finished(killed / "runs")
     assert folder is not None
