@@ -2,8 +2,12 @@
 
 import hashlib
 import subprocess
+from importlib.metadata import version
 
 from tasks.settings import REPOSITORY
+
+# What computes; the rest of the locked packages decides nothing.
+PACKAGES = ("equinox", "jax", "jaxlib", "numpy", "optax")
 
 
 def git_commit() -> str | None:
@@ -24,10 +28,14 @@ def lock_digest() -> str | None:
 
 
 def library_digest() -> str:
-    """Return the SHA-256 of lopt's source and of JAX's version: what decides what it computes."""
+    """Return the SHA-256 of what decides what lopt computes: its source, and what it runs on.
+
+    That is the versions that are installed, whatever is locked, and what JAX computes with.
+    """
     import jax
 
-    digest = hashlib.sha256(jax.__version__.encode())
+    basis = [jax.default_backend(), *(f"{name} {version(name)}" for name in PACKAGES)]
+    digest = hashlib.sha256("\n".join(basis).encode())
     for path in sorted((REPOSITORY / "components" / "lopt").rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
