@@ -12,28 +12,16 @@ from typing import TYPE_CHECKING
 
 from prefect.runtime import flow_run
 
-from tasks import code_version, settings
+from tasks import code_version, tracking_store
 from tasks.confs import StageConf
+from tasks.tracking_store import client, experiment_id, is_code
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
-EXPERIMENT = "lopt"
+EXPERIMENT = tracking_store.EXPERIMENT
 PARENT_TAG = "mlflow.parentRunId"
 LARGEST_BATCH = 1000
-
-
-def client() -> "MlflowClient":
-    """Return a client of the tracking store and the registry.
-
-    What works on an implicit store (`lopt.registry`) is pointed to the same one.
-    """
-    import mlflow
-
-    uri = settings.tracking_uri()
-    if mlflow.get_tracking_uri() != uri:
-        mlflow.set_tracking_uri(uri)
-    return mlflow.MlflowClient(tracking_uri=uri)
 
 
 @contextmanager
@@ -47,10 +35,8 @@ def tracked(
 
     An exception ends it as FAILED, and what is none (Ctrl-C, a cancellation) as KILLED.
     """
-    if resumed is not None and exists(resumed):
-        mlflow_run_id = _reopen(resumed, parent)
-    else:
-        mlflow_run_id = _create(name, confs, parent)
+    found = _found(resumed)
+    mlflow_run_id = _create(name, confs, parent) if found is None else _reopen(found, parent)
     try:
         yield mlflow_run_id
     except Exception:
@@ -139,8 +125,8 @@ def _create(name: str, confs: Mapping[str, StageConf], parent: str | None) -> st
     return str(run.info.run_id)
 
 
-def _reopen(mlflow_run_id: str, parent: str | None) -> str:
-    run = client().get_run(mlflow_run_id)
+def _reopen(run: "Run", parent: str | None) -> str:
+    mlflow_run_id = str(run.info.run_id)
     _bury(run.data.tags.get(PARENT_TAG))
     client().update_run(mlflow_run_id, status="RUNNING")
     tags = {PARENT_TAG: parent, "prefect.flow_run_id": flow_run.get_id(), "lopt.resumed": True}
@@ -150,20 +136,22 @@ def _reopen(mlflow_run_id: str, parent: str | None) -> str:
 
 def adopt(mlflow_run_id: str | None, parent: str | None) -> None:
     """Make a finished run a part of another cycle, if its own has not come to its end."""
-    if parent is None or mlflow_run_id is None or not exists(mlflow_run_id):
+    run = _found(mlflow_run_id)
+    if run is None or parent is None:
         return
-    before = client().get_run(mlflow_run_id).data.tags.get(PARENT_TAG)
-    if before and client().get_run(before).info.status != "FINISHED":
+    before = run.data.tags.get(PARENT_TAG)
+    cycle = _found(before)
+    if before and (cycle is None or cycle.info.status != "FINISHED"):
         _bury(before)
-        set_tags(mlflow_run_id, {PARENT_TAG: parent})
+        set_tags(str(mlflow_run_id), {PARENT_TAG: parent})
 
 
 def _bury(mlflow_run_id: str | None) -> None:
     """End the cycle of a run that is taken up again: it died without saying so."""
-    if mlflow_run_id and client().get_run(mlflow_run_id).info.status == "RUNNING":
-        for part in _running_parts(mlflow_run_id):
-            client().set_terminated(part, "KILLED")
-        client().set_terminated(mlflow_run_id, "KILLED")
+    cycle = _found(mlflow_run_id)
+    if cycle is not None and cycle.info.status == "RUNNING":
+        for one in (*_running_parts(cycle.info.run_id), cycle.info.run_id):
+            client().set_terminated(one, "KILLED")
 
 
 def _running_parts(mlflow_run_id: str) -> list[str]:
@@ -171,20 +159,19 @@ def _running_parts(mlflow_run_id: str) -> list[str]:
     return [run.info.run_id for run in client().search_runs([experiment_id()], asked)]
 
 
-def exists(mlflow_run_id: str) -> bool:
-    """Return whether the tracking store knows the run."""
+def _found(mlflow_run_id: str | None) -> "Run | None":
+    """Return a run, `None` if there is none or it was deleted.
+
+    Raises what MLflow raises if it cannot be asked: the run must not begin a second time for that.
+    """
     from mlflow.exceptions import MlflowException
 
+    if mlflow_run_id is None:
+        return None
     try:
-        client().get_run(mlflow_run_id)
-    except MlflowException:
-        return False
-    return True
-
-
-def experiment_id() -> str:
-    """Return the experiment that all runs are in, made if there is none."""
-    known = client().get_experiment_by_name(EXPERIMENT)
-    if known is not None:
-        return str(known.experiment_id)
-    return str(client().create_experiment(EXPERIMENT, settings.artifact_location()))
+        run = client().get_run(mlflow_run_id)
+    except MlflowException as error:
+        if not is_code(error, "RESOURCE_DOES_NOT_EXIST"):
+            raise
+        return None
+    return None if run.info.lifecycle_stage == "deleted" else run

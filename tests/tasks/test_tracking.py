@@ -1,5 +1,6 @@
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -111,6 +112,52 @@ def test_a_run_stays_with_a_cycle_that_came_to_its_end() -> None:
 def test_a_run_that_the_store_does_not_know_begins_anew() -> None:
     with tracking.tracked("stage", {}, resumed="0" * 32) as mlflow_run_id:
         assert mlflow_run_id != "0" * 32
+
+
+@pytest.mark.usefixtures("home")
+def test_a_run_that_was_deleted_begins_anew() -> None:
+    with tracking.tracked("stage", {}) as deleted:
+        pass
+    tracking.client().delete_run(deleted)
+    with tracking.tracked("stage", {}, resumed=deleted) as mlflow_run_id:
+        assert mlflow_run_id != deleted
+    assert status(mlflow_run_id) == "FINISHED"
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("begin", [tracking.adopt, None], ids=["adopted", "resumed"])
+def test_a_run_whose_cycle_was_deleted_goes_on_in_another(begin: Any) -> None:
+    with tracking.tracked("cycle", {}) as deleted, tracking.tracked("stage", {}, deleted) as stage:
+        pass
+    tracking.client().update_run(deleted, status="RUNNING")  # as one leaves it that was killed
+    tracking.client().delete_run(deleted)
+    with tracking.tracked("cycle", {}) as alive:
+        if begin:
+            begin(stage, alive)
+        else:
+            with tracking.tracked("stage", {}, alive, resumed=stage) as resumed:
+                assert resumed == stage
+    assert tracking.client().get_run(stage).data.tags["mlflow.parentRunId"] == alive
+
+
+@pytest.mark.usefixtures("home")
+def test_a_store_that_cannot_be_asked_makes_no_second_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    with tracking.tracked("stage", {}) as mlflow_run_id:
+        pass
+
+    def fail(*arguments: Any) -> None:
+        raise MlflowException("the server is away")
+
+    monkeypatch.setattr(MlflowClient, "get_run", fail)
+    with (
+        pytest.raises(MlflowException, match="the server is away"),
+        tracking.tracked("stage", {}, resumed=mlflow_run_id),
+    ):
+        pass
+    assert len(tracking.client().search_runs([tracking.experiment_id()])) == 1
 
 
 @pytest.mark.usefixtures("home")

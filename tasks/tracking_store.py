@@ -1,0 +1,74 @@
+"""The store that MLflow keeps runs and models in: made once, whoever comes first."""
+
+import functools
+from typing import TYPE_CHECKING
+
+from tasks import settings
+from tasks.locks import locked
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Experiment
+
+EXPERIMENT = "lopt"
+
+
+class TrackingError(RuntimeError):
+    """The store does not take what is to be recorded; says what to do."""
+
+
+def client() -> "MlflowClient":
+    """Return a client of the tracking store and the registry.
+
+    What works on an implicit store (`lopt.registry`) is pointed to the same one.
+    """
+    import mlflow
+
+    uri = settings.tracking_uri()
+    if mlflow.get_tracking_uri() != uri:
+        mlflow.set_tracking_uri(uri)
+    _migrate(uri)
+    return mlflow.MlflowClient(tracking_uri=uri)
+
+
+def experiment_id() -> str:
+    """Return the experiment that all runs are in, made if there is none.
+
+    Raises `TrackingError` if somebody deleted it.
+    """
+    found = client().get_experiment_by_name(EXPERIMENT) or _created()
+    if found.lifecycle_stage == "deleted":
+        raise TrackingError(
+            f"The experiment {EXPERIMENT!r} was deleted in MLflow, so nothing can be recorded. "
+            f"Restore it: MLFLOW_TRACKING_URI={settings.tracking_uri()} "
+            f"mlflow experiments restore --experiment-id {found.experiment_id}"
+        )
+    return str(found.experiment_id)
+
+
+def is_code(error: Exception, code: str) -> bool:
+    """Return whether an error of MLflow has this code, such as "RESOURCE_DOES_NOT_EXIST"."""
+    return getattr(error, "error_code", None) == code
+
+
+# Two processes that migrate one database at the same time break it for each other.
+@functools.cache
+def _migrate(uri: str) -> None:
+    from mlflow import MlflowClient
+
+    if uri.startswith("sqlite:"):
+        settings.home().mkdir(parents=True, exist_ok=True)
+        with locked(settings.home() / "mlflow.lock", wait=True):
+            MlflowClient(tracking_uri=uri).search_registered_models(max_results=1)
+
+
+def _created() -> "Experiment":
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client().create_experiment(EXPERIMENT, settings.artifact_location())
+    except MlflowException as error:
+        # Another process may have made it meanwhile.
+        if not is_code(error, "RESOURCE_ALREADY_EXISTS"):
+            raise
+    return client().get_experiment_by_name(EXPERIMENT)

@@ -1,0 +1,81 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import tracking_store
+from tasks.tracking_store import TrackingError
+
+pytestmark = pytest.mark.filterwarnings("default")
+FIRST_CALL = """
+import pathlib, sys, time
+import mlflow
+from tasks import tracking_store
+pathlib.Path(sys.argv[1]).touch()
+while not pathlib.Path("go").exists():
+    time.sleep(0.001)
+print(tracking_store.experiment_id())
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_may_be_the_first_in_a_new_home(tmp_path: Path) -> None:
+    tree = Path.cwd()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")}
+    environment |= {"LOPT_HOME": str(tmp_path / "home"), "PYTHONPATH": str(tree)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", FIRST_CALL, f"ready-{number}"],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    end = time.monotonic() + 120
+    while len(list(tmp_path.glob("ready-*"))) < 2:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    (tmp_path / "go").touch()
+    results = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], results
+    assert {out for out, _ in results} == {"1\n"}
+
+
+@pytest.mark.usefixtures("home")
+def test_an_experiment_that_another_process_has_just_made_is_the_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from mlflow import MlflowClient
+
+    made = tracking_store.experiment_id()
+    answers: list[Any] = [None]
+    ask = MlflowClient.get_experiment_by_name
+
+    def late(client: MlflowClient, name: str) -> Any:
+        return answers.pop() if answers else ask(client, name)
+
+    monkeypatch.setattr(MlflowClient, "get_experiment_by_name", late)
+    assert tracking_store.experiment_id() == made
+    assert not answers
+
+
+def test_a_deleted_experiment_is_one_message_that_says_how_to_restore_it(home: Path) -> None:
+    client = tracking_store.client()
+    deleted = tracking_store.experiment_id()
+    client.delete_experiment(deleted)
+    with pytest.raises(TrackingError) as error:
+        tracking_store.experiment_id()
+    message = str(error.value)
+    assert "The experiment 'lopt' was deleted in MLflow" in message
+    variable, *command = message.partition("Restore it: ")[2].split()
+    assert variable == f"MLFLOW_TRACKING_URI=sqlite:///{home / 'mlflow.db'}"
+    assert command == ["mlflow", "experiments", "restore", "--experiment-id", deleted]
+    client.restore_experiment(deleted)
+    assert tracking_store.experiment_id() == deleted
