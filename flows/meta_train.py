@@ -53,7 +53,7 @@ def meta_train(
                 for end in segment_ends(meta_training, done):
                     checkpoint = meta_train_segment(run, meta_training, drawn, end)
             log_curve(run)
-            return write_release(run, meta_training, drawn, checkpoint)
+            return write_release(run, meta_training, ensemble, drawn, checkpoint)
 
 
 if __name__ == "__main__":

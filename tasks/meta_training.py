@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
-from tasks import code_version, run_folders, terminal, tracking
-from tasks.confs import MetaTrainingConf
+from tasks import run_folders, terminal, tracking
+from tasks.confs import EnsembleConf, MetaTrainingConf
 from tasks.ensembles import groups_of
 from tasks.errors import may_pass
 from tasks.meta_states import initial_meta_state, training_of
+from tasks.provenance import provenance_of
 from tasks.references import CheckpointReference, EnsembleReference, ReleaseReference, RunReference
 from tasks.releases import release_of
 
@@ -64,6 +65,7 @@ def meta_train_segment(
 def write_release(
     run: RunReference,
     conf: MetaTrainingConf,
+    ensemble_conf: EnsembleConf,
     ensemble: EnsembleReference,
     checkpoint: CheckpointReference,
 ) -> ReleaseReference:
@@ -73,7 +75,7 @@ def write_release(
 
     with Checkpoints(_checkpoints(run), CHECKPOINTS_KEPT) as checkpoints:
         meta_state = _restored(run, conf, ensemble, checkpoints)
-    provenance = _provenance(run, conf, ensemble, checkpoint)
+    provenance = provenance_of(run, conf, ensemble_conf, ensemble, checkpoint)
     optimizer = meta_state.optimizer.with_provenance(provenance)
     info = registry.log_model(
         optimizer, MODEL_NAME, run_id=run.mlflow_run_id, step=checkpoint.meta_step
@@ -143,30 +145,6 @@ def _restored(
             f"{_facts(run)}: they were put there by somebody. Move them away to begin anew."
         )
     return meta_state
-
-
-def _provenance(
-    run: RunReference,
-    conf: MetaTrainingConf,
-    ensemble: EnsembleReference,
-    checkpoint: CheckpointReference,
-) -> Any:
-    from prefect.runtime import flow_run
-
-    from lopt.provenance import Provenance
-    from lopt.version import lopt_version
-
-    return Provenance(
-        lopt_version=lopt_version(),
-        seed=run.seed,
-        meta_steps=checkpoint.meta_step,
-        git_commit=code_version.git_commit(),
-        mlflow_run_id=run.mlflow_run_id,
-        flow_run_id=flow_run.get_id(),
-        conf=conf.canonical(),
-        ensemble_digest=ensemble.digest,
-        checkpoint_digest=checkpoint.digest,
-    )
 
 
 def _facts(run: RunReference) -> dict[str, Any]:

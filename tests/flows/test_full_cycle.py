@@ -8,6 +8,8 @@ from tasks.conf_files import read_conf
 from tasks.confs import Conf
 from tasks.references import ModelVersionReference
 
+COMMIT = "c0ffee" * 6 + "c0ff"
+
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(600)]
 
 
@@ -18,12 +20,16 @@ def conf() -> Conf:
 
 @pytest.fixture(scope="module")
 def versions(home: Path, server: str, conf: Conf) -> list[ModelVersionReference]:
-    """The cycle twice."""
+    """The cycle twice, on a commit that stays the same meanwhile."""
     from flows.full_cycle import full_cycle
+    from tasks import code_version
 
     del home, server
     parts = {name: getattr(conf, name) for name in Conf.model_fields}
-    return [full_cycle(**parts), full_cycle(**parts)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(code_version, "git_commit", lambda: COMMIT)
+        patch.setattr(code_version, "git_dirty", lambda: True)
+        return [full_cycle(**parts), full_cycle(**parts)]
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +104,26 @@ def test_meta_training_logs_every_step_by_level_and_its_inputs(
     assert first.outputs.model_outputs
 
 
+def test_every_run_says_which_commit_of_the_code_ran(runs: dict[str, list[Any]]) -> None:
+    for name, found in runs.items():
+        assert [run.data.tags["git_commit"] for run in found] == [COMMIT] * 2, name
+        assert {run.data.tags["git_dirty"] for run in found} == {"True"}, name
+
+
+@pytest.mark.parametrize("stage", ["prepare-datasets", "evaluate-release"])
+def test_a_data_set_is_an_input_with_its_digest(
+    home: Path, runs: dict[str, list[Any]], stage: str
+) -> None:
+    from lopt.datasets import open_dataset
+
+    (folder,) = [path for path in (home / "datasets" / "digits").iterdir() if path.is_dir()]
+    digest = open_dataset(folder).digest
+    for run in runs[stage]:
+        inputs = {one.dataset.name: one.dataset for one in run.inputs.dataset_inputs}
+        assert inputs["digits"].digest == digest[:36]
+        assert json.loads(inputs["digits"].source)["sha256"] == digest
+
+
 def test_plots_and_tables_are_artifacts(runs: dict[str, list[Any]]) -> None:
     from tasks import tracking
 
@@ -121,7 +147,7 @@ def test_the_version_says_how_it_compares_and_where_it_came_from(
     assert "A learned optimizer" in version.description
 
 
-def test_a_release_says_which_run_conf_and_ensemble_made_it(
+def test_a_release_says_which_run_confs_and_ensemble_made_it(
     home: Path, versions: list[ModelVersionReference], conf: Conf, runs: dict[str, list[Any]]
 ) -> None:
     from lopt.loading import load
@@ -131,7 +157,12 @@ def test_a_release_says_which_run_conf_and_ensemble_made_it(
     provenance = load(path).provenance
     assert provenance is not None
     assert provenance.mlflow_run_id == runs["meta-train"][0].info.run_id
-    assert json.loads(str(provenance.conf)) == conf.meta_training.model_dump(mode="json")
+    asked = json.loads(str(provenance.conf))
+    assert asked["meta_training"] == conf.meta_training.model_dump(mode="json")
+    assert asked["ensemble"] == {"entries": "conf/ensembles/tiny.yaml", "seed": 0}
+    assert provenance.git_commit == COMMIT
+    assert asked["code"]["git_dirty"] is True
+    assert provenance.dataset_digests == (), "the ensemble draws its own data"
     assert provenance.ensemble_digest is not None
     assert provenance.checkpoint_digest is not None
 
