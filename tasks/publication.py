@@ -10,9 +10,11 @@ from tasks.confs import PublicationConf
 from tasks.errors import may_pass
 from tasks.evaluation import OURS
 from tasks.references import ModelVersionReference, ReleaseReference
+from tasks.releases import logged_model_id
 from tasks.score_page import score_page
 from tasks.score_table import SINGLE, gap_text, held_out_difference
 from tasks.scores import metric_name
+from tasks.tracking_store import is_code
 
 MODEL_NAME = "optimizer"
 NO_REPORT = "none"
@@ -20,6 +22,10 @@ NO_REPORT = "none"
 
 class NoReportError(LookupError):
     """There is no report of a release."""
+
+
+class VersionError(RuntimeError):
+    """A version in the registry cannot be loaded."""
 
 
 @task(name="register-release", retries=1, retry_delay_seconds=5, retry_condition_fn=may_pass)
@@ -40,7 +46,7 @@ def register_release(
         run_id=release.mlflow_run_id,
         tags={"release_digest": release.digest, **_comparison(report)},
         description=model_card(optimizer),
-        model_id=_model_id(uri),
+        model_id=logged_model_id(uri),
     )
     return ModelVersionReference(
         name=conf.model_name,
@@ -53,7 +59,8 @@ def register_release(
 # A task of its own: when it is tried again, the release is not registered a second time.
 @task(name="move-alias", retries=1, retry_delay_seconds=5, retry_condition_fn=may_pass)
 def move_alias(version: ModelVersionReference, release: ReleaseReference) -> None:
-    """Move the alias to the version; with that the release is published."""
+    """Move the alias to the version, if that can be loaded; so the release is published."""
+    _check_loads(version)
     tracking.client().set_registered_model_alias(version.name, version.alias, str(version.version))
     run_folders.note_published(Path(release.directory))
 
@@ -74,26 +81,61 @@ def announce(version: ModelVersionReference, report: str) -> None:
 def find_report(report: str, release: ReleaseReference) -> str:
     """Return the folder of a report: the newest one of the release, or the one that is named.
 
-    "none" where "latest" finds none. Raises `NoReportError` for a folder that is no report.
+    "none" where "latest" finds none. Raises `NoReportError` for a folder that is no report of the
+    release, and `ReportError` for one that is damaged.
     """
-    if report != "latest":
-        if not (Path(report) / "report.json").is_file():
-            raise NoReportError(f"{report} is no report. Run `python -m flows.evaluate_release`.")
-        return report
-    found = settings.reports_root().glob(f"{release.digest[:16]}-*")
-    newest = max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
-    return NO_REPORT if newest is None else str(newest)
+    if report == "latest":
+        found = settings.reports_root().glob(f"{release.digest[:16]}-*")
+        newest = max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+        if newest is None:
+            return NO_REPORT
+        report = str(newest)
+    _check_report(report, release)
+    return report
+
+
+def _check_report(report: str, release: ReleaseReference) -> None:
+    from lopt.evaluation import Report
+
+    if not (Path(report) / "report.json").is_file():
+        raise NoReportError(f"{report} is no report. Run `python -m flows.evaluate_release`.")
+    of = Report.read(Path(report)).facts.get("release")
+    if of != release.digest:
+        raise NoReportError(
+            f"{report} is a report of {f'the release {of[:12]}' if of else 'no release'}, and not "
+            f"of {release.digest[:12]} in {release.directory}, which is to be published. Name a "
+            "report of that, or make one: `python -m flows.evaluate_release --release "
+            f"{release.directory}`."
+        )
+
+
+def _check_loads(version: ModelVersionReference) -> None:
+    from lopt.loading import load
+    from lopt.registry import RegistryError
+    from lopt.release import ReleaseError
+
+    uri = f"models:/{version.name}/{version.version}"
+    tracking.client()  # points what loads to our store
+    try:
+        load(uri)
+    except (RegistryError, ReleaseError) as error:
+        raise VersionError(
+            f"{uri} was registered but cannot be loaded, so the alias {version.alias!r} stays "
+            f"where it is. Publish again once this is mended: {error}"
+        ) from error
 
 
 def _ensure_registered(name: str) -> None:
-    if not tracking.client().search_registered_models(f"name = '{name}'"):
+    from mlflow.exceptions import MlflowException
+
+    if tracking.client().search_registered_models(f"name = '{name}'"):
+        return
+    try:
         tracking.client().create_registered_model(name)
-
-
-def _model_id(uri: str) -> str | None:
-    """Return the id of a logged model, `None` for a URI that names something else."""
-    model_id = uri.removeprefix("models:/")
-    return model_id if model_id.startswith("m-") and "/" not in model_id else None
+    except MlflowException as error:
+        # Another process may have made it meanwhile.
+        if not is_code(error, "RESOURCE_ALREADY_EXISTS"):
+            raise
 
 
 def _logged(release: ReleaseReference, mlflow_run_id: str) -> str:
