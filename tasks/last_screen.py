@@ -1,14 +1,15 @@
 """The last screen of a cycle: the scores, what was published, and what to type next."""
 
+import os
+import shlex
 import sys
 from pathlib import Path
-
-from rich.table import Table
 
 from tasks import settings, terminal, tracking
 from tasks.evaluation import OURS
 from tasks.references import ModelVersionReference, ReportReference
-from tasks.score_table import LEGEND, ScoreTable, score_table, verdict
+from tasks.score_screen import fitting
+from tasks.score_table import LEGEND, score_table, verdict
 
 
 def show_scores(reference: ReportReference) -> None:
@@ -17,45 +18,61 @@ def show_scores(reference: ReportReference) -> None:
 
     report = Report.read(Path(reference.directory))
     console = terminal.console()
-    console.print(_rich(score_table(report, OURS)))
-    console.print(LEGEND, style="dim", highlight=False)
+    for part in fitting(score_table(report, OURS), console):
+        console.print(part)
+    terminal.paragraph(LEGEND, "dim")
     for line in verdict(report, OURS):
-        terminal.say(f"* {line}")
+        terminal.paragraph(f"* {line}")
 
 
 def show_version(version: ModelVersionReference) -> None:
     """Print the model version, and the lines to look at everything and to use the optimizer."""
-    store = f"--backend-store-uri {settings.tracking_uri()}"
+    clone = shlex.quote(f"{settings.REPOSITORY}[mlflow]")
     lines = [
         "",
         f"Published: {version.name} version {version.version}, alias {version.alias}",
         "",
         "Look at the runs, the curves and the model:",
-        f"  {_program('mlflow')} server {store} --host 127.0.0.1 --port 5000 --workers 1",
-        f"  http://127.0.0.1:5000/#/experiments/{tracking.experiment_id()}/runs"
-        # Without this MLflow shows its pages for language models.
-        "?workflowType=machine_learning",
+        *_mlflow_lines(),
         "Look at the flows:",
-        f"  PREFECT_HOME={settings.prefect_home()} {_program('prefect')} server start",
-        "  http://127.0.0.1:4200/runs",
-        "Use the optimizer, with `pip install lopt[mlflow]`:",
-        f"  export MLFLOW_TRACKING_URI={settings.tracking_uri()}",
+        *_prefect_lines(),
+        f"Use the optimizer in an environment of yours, after pip install {clone}:",
+        f"  export MLFLOW_TRACKING_URI={shlex.quote(settings.tracking_uri())}",
         f'  optimizer = lopt.load("{version.uri}").transformation()  # for optax.adam(1e-3)',
     ]
     for line in lines:
         terminal.say(line)
 
 
+def _mlflow_lines() -> list[str]:
+    """Return how to start MLflow's server, unless there is one, and where its pages are."""
+    store = settings.tracking_uri()
+    # Without this MLflow shows its pages for language models.
+    page = f"/#/experiments/{tracking.experiment_id()}/runs?workflowType=machine_learning"
+    if store.startswith("http"):
+        return [f"  {store.rstrip('/')}{page}"]
+    server = f"{_program('mlflow')} server --backend-store-uri {shlex.quote(store)}"
+    return [
+        f"  MLFLOW_DISABLE_TELEMETRY=true {server} --host 127.0.0.1 --port 5000 --workers 1",
+        f"  http://127.0.0.1:5000{page}",
+    ]
+
+
+def _prefect_lines() -> list[str]:
+    """Return the same for Prefect."""
+    if api := os.environ.get("PREFECT_API_URL"):
+        return [f"  {api.removesuffix('/api')}/runs"]
+    # Its newer user interface calls hosts outside at every page.
+    quiet = "PREFECT_SERVER_UI_V2_ENABLED=false PREFECT_SERVER_ANALYTICS_ENABLED=false"
+    home = shlex.quote(str(settings.prefect_home()))
+    return [
+        f"  PREFECT_HOME={home} {quiet} {_program('prefect')} server start --host 127.0.0.1",
+        "  http://127.0.0.1:4200/runs",
+    ]
+
+
 def _program(name: str) -> str:
     """Return how to call a program of this environment from this folder."""
     path = Path(sys.executable).parent / name
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-def _rich(table: ScoreTable) -> Table:
-    shown = Table(title="Scores", title_justify="left")
-    for index, name in enumerate(table.heading):
-        shown.add_column(name, justify="left" if index == 0 else "right", no_wrap=True)
-    for row in table.rows:
-        shown.add_row(*row, style="bold" if row[0].startswith("mean") else None)
-    return shown
+    short = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return shlex.quote(str(short))

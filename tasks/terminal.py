@@ -95,6 +95,13 @@ def say(text: str) -> None:
     console().print(text, highlight=False, soft_wrap=True, markup=False)
 
 
+def paragraph(text: str, style: str | None = None) -> None:
+    """Print a sentence or more, broken between words on a terminal and unbroken in a log."""
+    screen = console()
+    unbroken = not screen.is_terminal
+    screen.print(text, style=style, highlight=False, soft_wrap=unbroken, markup=False)
+
+
 def reach(step: int, note: str = "") -> None:
     """Show how far the stage is that is being shown."""
     _stage.get().reach(step, note)
