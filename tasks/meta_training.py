@@ -11,6 +11,7 @@ from tasks import run_folders, terminal, tracking
 from tasks.confs import EnsembleConf, MetaTrainingConf
 from tasks.ensembles import groups_of
 from tasks.errors import may_pass
+from tasks.inner_steps import InnerSteps
 from tasks.meta_states import initial_meta_state, training_of
 from tasks.provenance import provenance_of
 from tasks.references import CheckpointReference, EnsembleReference, ReleaseReference, RunReference
@@ -106,20 +107,23 @@ def _meta_trained(
     first = int(meta_state.meta_step)
     groups = groups_of(ensemble)
     endless = meta_train(training_of(conf), groups, meta_state)
+    inner_steps = InnerSteps(conf, ensemble)
     rows: list[Row] = []
     waiting: dict[str, Any] | None = None
     for newest, metrics in itertools.islice(endless, last_meta_step - first):
         # A step late, so that the device does not wait for the metrics to be fetched.
-        _fetch(waiting, first + len(rows) + 1, rows)
+        _fetch(waiting, first + len(rows) + 1, rows, inner_steps)
         meta_state, waiting = newest, metrics
-    _fetch(waiting, last_meta_step, rows)
+    _fetch(waiting, last_meta_step, rows, inner_steps)
     return meta_state, rows
 
 
-def _fetch(metrics: dict[str, Any] | None, meta_step: int, rows: list[Row]) -> None:
+def _fetch(
+    metrics: dict[str, Any] | None, meta_step: int, rows: list[Row], inner_steps: InnerSteps
+) -> None:
     if metrics is not None:
         values = {name: float(value) for name, value in metrics.items()}
-        rows.append((meta_step, values))
+        rows.append((meta_step, values | inner_steps.metrics(meta_step)))
         terminal.reach(meta_step, f"meta-loss {values['meta/loss']:.3f}")
 
 

@@ -94,8 +94,8 @@ def test_meta_training_logs_every_step_by_level_and_its_inputs(
     from tasks import tracking
 
     first = runs["meta-train"][0]
-    names = {"meta/loss", "meta/gradient_norm", "meta/nonfinite", "inner/resets"}
-    assert names <= set(first.data.metrics)
+    names = {"meta/loss", "meta/gradient_norm", "meta/nonfinite", "inner/resets", "inner/steps"}
+    assert {*names, "inner/steps_per_second"} <= set(first.data.metrics)
     history = tracking.client().get_metric_history(first.info.run_id, "meta/loss")
     assert [point.step for point in history] == list(range(1, conf.meta_training.meta_steps + 1))
     assert first.data.params["meta_training.meta_steps"] == str(conf.meta_training.meta_steps)
