@@ -24,10 +24,15 @@ def generate_ensemble(
     confs = {"ensemble": ensemble}
     check_given(confs)
     terminal.heading("Ensemble")
-    with tracking.tracked("generate-ensemble", confs, parent_mlflow_run_id) as mlflow_run_id:
+    with (
+        tracking.tracked("generate-ensemble", confs, parent_mlflow_run_id) as mlflow_run_id,
+        terminal.stage("ensemble", 2),
+    ):
         drawn = draw_ensemble(ensemble)
+        terminal.reach(1, "drawn")
         log_ensemble(mlflow_run_id, drawn, "generation")
         tracking.log_files(mlflow_run_id, [Path(drawn.path)])
+        terminal.reach(2, "recorded")
     terminal.say(f"  {drawn}")
     return drawn
 

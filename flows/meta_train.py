@@ -8,6 +8,7 @@ from tasks.confs import DEFAULTS, EnsembleConf, MetaTrainingConf
 from tasks.curves import log_curve
 from tasks.ensembles import draw_ensemble
 from tasks.meta_training import (
+    announce_compiling,
     find_checkpoint,
     meta_train_segment,
     segment_ends,
@@ -49,6 +50,7 @@ def meta_train(
             if not folder.begun:
                 log_ensemble(mlflow_run_id, drawn, "meta-training")
             done = find_checkpoint(run)
+            announce_compiling(meta_training, drawn, done)
             with terminal.stage("meta-training", meta_training.meta_steps, done):
                 for end in segment_ends(meta_training, done):
                     checkpoint = meta_train_segment(run, meta_training, drawn, end)

@@ -27,6 +27,7 @@ def prepare_datasets(
         for name in datasets.names:
             with terminal.stage("data set", 100):
                 prepared.append(prepare_dataset(name, datasets))
+                terminal.reach(100, name)
             log_data_set(mlflow_run_id, prepared[-1], "preparation")
             terminal.say(f"  {prepared[-1]}")
     return prepared

@@ -31,10 +31,16 @@ def publish_release(
     terminal.heading("Publication")
     found = find_release(release)
     compared = find_report(report, found)
-    with tracking.tracked("publish-release", confs, parent_mlflow_run_id) as mlflow_run_id:
+    with (
+        tracking.tracked("publish-release", confs, parent_mlflow_run_id) as mlflow_run_id,
+        terminal.stage("publication", 3),
+    ):
         version = register_release(publication, found, compared, mlflow_run_id)
+        terminal.reach(1, f"version {version.version}")
         move_alias(version, found)
+        terminal.reach(2, f"{version.alias} moved")
         announce(version, compared)
+        terminal.reach(3, "announced")
     last_screen.show_version(version)
     return version
 

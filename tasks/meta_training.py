@@ -87,6 +87,15 @@ def write_release(
     return release_of(folder)
 
 
+def announce_compiling(conf: MetaTrainingConf, ensemble: EnsembleReference, done: int) -> None:
+    """Say that nothing will be seen for a while, if there is a meta-step to be compiled."""
+    if done < conf.meta_steps:
+        terminal.say(
+            f"  compiling {ensemble.programs} programs: 10 to 30 s each on two cores, "
+            "less if done before"
+        )
+
+
 def segment_ends(conf: MetaTrainingConf, done: int) -> Iterator[int]:
     """Yield the meta-steps at which the segments end that are still to be run."""
     for end in range(conf.segment_meta_steps, conf.meta_steps, conf.segment_meta_steps):

@@ -19,8 +19,11 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 SECONDS_BETWEEN_LINES = 10.0
+CHARACTERS_OF_CLOCKS = 30
+"""What a bar's line holds beside its title, the bar, the numbers of steps and the note."""
 
 
 class Stage(Protocol):
@@ -56,9 +59,13 @@ class LineStage:
         self._console, self._title, self._total = console, title, total
         self._printed = time.monotonic()
         self._first: tuple[int, float] | None = None
+        self._reached: int | None = None
 
     def reach(self, step: int, note: str) -> None:
-        """Print a line if the last one is old enough."""
+        """Print a line if the last one is old enough, and none twice."""
+        if step == self._reached:
+            return
+        self._reached = step
         now = time.monotonic()
         # The time left is reckoned from here on: what came before was compiling.
         self._first = self._first or (step, now)
@@ -112,7 +119,10 @@ def stage(title: str, total: int, completed: int = 0) -> Iterator[None]:
     """Show the progress of what is done inside, from `completed` of `total` steps on."""
     screen = console()
     if screen.is_terminal:
-        with _bar(screen) as progress, _showing(BarStage(progress, title, total, completed)):
+        with (
+            _bar(screen, title, total) as progress,
+            _showing(BarStage(progress, title, total, completed)),
+        ):
             yield
     else:
         with _showing(LineStage(screen, title, total)):
@@ -142,14 +152,20 @@ def _showing(shown: Stage) -> Iterator[None]:
         _stage.reset(token)
 
 
-def _bar(screen: Console) -> Progress:
+def _bar(screen: Console, title: str, total: int) -> Progress:
+    width = 28 if screen.width >= 120 else 12
+    # The numbers stay whole: where there is not enough room, the note gives way.
+    room = screen.width - width - len(title) - 2 * len(str(total)) - CHARACTERS_OF_CLOCKS
     return Progress(
         TextColumn("  {task.description}"),
-        BarColumn(bar_width=28),
+        BarColumn(bar_width=width),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn(
+            "{task.fields[note]}",
+            table_column=Column(no_wrap=True, overflow="ellipsis", max_width=max(1, room)),
+        ),
         console=screen,
     )

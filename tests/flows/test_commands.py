@@ -25,8 +25,9 @@ def test_a_flow_runs_from_a_shell_without_a_server_and_calmly(tmp_path: Path) ->
     done = run(tmp_path, "flows.generate_ensemble", "--conf", "conf/tiny.yaml")
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "ensembles").glob("tiny-*.parquet"))) == 1
-    heading, line = done.stdout.splitlines()
+    heading, progress, line = done.stdout.splitlines()
     assert heading == "Ensemble"
+    assert progress == "  ensemble 2/2  recorded"
     assert "6 problems in 2 programs" in line
     assert "INFO" not in done.stderr
 

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from tasks import terminal
@@ -28,6 +30,42 @@ def test_the_time_left_does_not_count_the_first_step_which_compiles(
     first, second = capsys.readouterr().out.splitlines()
     assert "left" not in first
     assert "work 71/100  0:58 left" in second
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_bar_shows_all_numbers_and_no_more_than_a_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(width))
+    with terminal.stage("optimizers x targets", 1000):
+        terminal.reach(1000, "SGD+momentum on held_out/softmax_regression")
+    written = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().out)
+    lines = [line.rstrip() for line in re.split(r"[\r\n]", written)]
+    line = [line for line in lines if line][-1]
+    assert len(line) <= width
+    assert re.search(r"targets ━+ 1000/1000 \d:\d\d:\d\d left \d:\d\d:\d\d SGD\+", line)
+
+
+def test_a_step_that_is_reached_twice_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with terminal.stage("work", 3):
+        terminal.reach(3, "done")
+        terminal.reach(3, "done once more")
+    assert capsys.readouterr().out.split() == ["work", "3/3", "done"]
+
+
+def test_a_sentence_is_broken_between_words_on_a_terminal_and_not_in_a_log(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sentence = " ".join(["word"] * 100)
+    terminal.paragraph(sentence)
+    assert capsys.readouterr().out == sentence + "\n"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    terminal.paragraph(sentence)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert " ".join(" ".join(lines).split()) == sentence
 
 
 def test_outside_a_stage_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,15 @@
+import pytest
+
+from tasks.confs import MetaTrainingConf
+from tasks.meta_training import announce_compiling
+from tasks.references import EnsembleReference
+
+ENSEMBLE = EnsembleReference(path="x.parquet", digest="a" * 64, entries=7, programs=3)
+
+
+@pytest.mark.parametrize(("done", "said"), [(0, True), (9, True), (10, False)])
+def test_what_is_compiled_is_announced_unless_all_steps_are_done(
+    capsys: pytest.CaptureFixture[str], done: int, said: bool
+) -> None:
+    announce_compiling(MetaTrainingConf(meta_steps=10, warmup_meta_steps=0), ENSEMBLE, done)
+    assert ("compiling 3 programs" in capsys.readouterr().out) is said
