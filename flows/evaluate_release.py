@@ -7,7 +7,12 @@ from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, EnsembleConf, EvaluationConf
 from tasks.datasets import prepare_dataset
 from tasks.ensembles import draw_ensemble
-from tasks.evaluation import evaluate_baselines, evaluate_learned, steps_in_all
+from tasks.evaluation import (
+    check_held_out,
+    evaluate_baselines,
+    evaluate_learned,
+    steps_in_all,
+)
 from tasks.references import ReportReference
 from tasks.releases import LATEST, find_release
 from tasks.scores import log_report
@@ -34,6 +39,7 @@ def evaluate_release(
     found = find_release(release)
     with tracking.tracked("evaluate-release", confs, parent_mlflow_run_id) as mlflow_run_id:
         held_out = draw_ensemble(ensemble.model_copy(update={"seed": evaluation.held_out_seed}))
+        check_held_out(evaluation, held_out, found)
         digits = prepare_dataset("digits", DEFAULTS.datasets)
         log_ensemble(mlflow_run_id, held_out, "evaluation")
         log_data_set(mlflow_run_id, digits, "evaluation")

@@ -19,10 +19,7 @@ from tasks.releases import release_of
 from tasks.tracked_inputs import log_ensemble
 
 
-@flow(
-    name="meta-train",
-    flow_run_name="meta-train-{meta_training.architecture}-s{meta_training.seed}",
-)
+@flow(name="meta-train", flow_run_name="meta-train-{meta_training.architecture}")
 def meta_train(
     ensemble: EnsembleConf = DEFAULTS.ensemble,
     meta_training: MetaTrainingConf = DEFAULTS.meta_training,
@@ -35,8 +32,7 @@ def meta_train(
         parent_mlflow_run_id: MLflow run of the cycle that this is a part of; empty for none.
         run_directory: Folder of the run that the cycle has opened; empty to choose one by the conf.
     """
-    confs = {"ensemble": ensemble, "meta_training": meta_training}
-    check_given(confs)
+    check_given({"ensemble": ensemble, "meta_training": meta_training})
     terminal.heading("Meta-training")
     drawn = draw_ensemble(ensemble)
     with run_choice.given_or_opened(run_directory, meta_training, drawn.digest) as folder:
@@ -45,10 +41,11 @@ def meta_train(
             tracking.adopt(folder.record.mlflow_run_id, parent_mlflow_run_id)
             return release_of(folder)
         resumed = folder.record.mlflow_run_id
+        confs = {"ensemble": ensemble, "meta_training": folder.seeded(meta_training)}
         with tracking.tracked("meta-train", confs, parent_mlflow_run_id, resumed) as mlflow_run_id:
-            run = folder.noted(mlflow_run_id=mlflow_run_id).reference()
-            if not folder.begun:
+            if mlflow_run_id != resumed:
                 log_ensemble(mlflow_run_id, drawn, "meta-training")
+            run = folder.noted(mlflow_run_id=mlflow_run_id).reference()
             done = find_checkpoint(run)
             announce_compiling(meta_training, drawn, done)
             with terminal.stage("meta-training", meta_training.meta_steps, done):

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from tasks import code_version
+from tasks.confs import MetaTrainingConf
 from tasks.references import RunReference
 
 
@@ -68,6 +69,10 @@ class RunFolder(BaseModel):
     def finished(self) -> bool:
         """Whether the run is finished; a release appears whole or not at all."""
         return self.release.is_dir()
+
+    def seeded(self, conf: MetaTrainingConf) -> MetaTrainingConf:
+        """Return the conf with the seed of this run, which may be a later one."""
+        return conf.model_copy(update={"seed": self.record.seed})
 
     def reference(self) -> RunReference:
         """Return what tasks are given; the MLflow run has to be known by now."""

@@ -104,6 +104,11 @@ def test_meta_training_logs_every_step_by_level_and_its_inputs(
     assert first.outputs.model_outputs
 
 
+def test_a_run_records_the_seed_that_it_was_trained_with(runs: dict[str, list[Any]]) -> None:
+    seeds = [run.data.params["meta_training.seed"] for run in runs["meta-train"]]
+    assert seeds == ["0", "1"]
+
+
 def test_every_run_says_which_commit_of_the_code_ran(runs: dict[str, list[Any]]) -> None:
     for name, found in runs.items():
         assert [run.data.tags["git_commit"] for run in found] == [COMMIT] * 2, name

@@ -1,0 +1,66 @@
+"""Write docs/reference.md: every key of a conf, from the models that check confs.
+
+.venv/bin/python docs/make_reference.py
+"""
+
+from pathlib import Path
+
+from tasks.conf_errors import allowed, field_schema
+from tasks.conf_files import SECTIONS
+from tasks.confs import Conf
+
+FILE = Path(__file__).with_name("reference.md")
+
+HEAD = """# Reference
+
+Written by `docs/make_reference.py`; `--help` of each flow prints the same.
+
+## Confs
+
+A conf is a YAML file with the sections below, each of them optional. The command line takes it by
+`--conf FILE`, and changes single keys by `--set section.key=value` (or `--set key=value` where the flow
+has one section with that key).
+"""
+
+METRICS = """
+## Metrics in MLflow
+
+| run | metric | meaning |
+|---|---|---|
+| meta-train | `meta/loss` | mean over families, by weight, of the average log loss relative to a trajectory's beginning (natural logarithm; lower is better) |
+| meta-train | `meta/loss/<family>` | the same for one family |
+| meta-train | `meta/gradient_norm` | norm of the meta-gradient before `clip_norm` |
+| meta-train | `meta/nonfinite` | problems left out of a meta-step because their loss or gradient was not finite; they begin anew |
+| meta-train | `meta/clipped` | problems whose own gradient was longer than `problem_clip_norm` |
+| meta-train | `inner/resets` | trajectories that had reached their length and began anew |
+| meta-train | `inner/steps` | inner steps done since meta-step 0, over all problems |
+| meta-train | `inner/steps_per_second` | the same for each second of the last segment |
+| evaluate-release | `evaluation/area/<target>/<optimizer>/<choice>` | mean over steps and seeds of log10(loss / first loss) |
+| evaluate-release | `evaluation/final/...` | the same of the last recorded loss |
+| evaluate-release | `evaluation/test_accuracy/...`, `evaluation/test_loss/...` | on test images, after the last step |
+"""
+
+
+def text() -> str:
+    """Return the page."""
+    return HEAD + "".join(map(_section, SECTIONS)) + METRICS
+
+
+def _section(name: str) -> str:
+    model = Conf.model_fields[name].annotation
+    rows = [
+        f"| `{key}` | `{_shown(field.default)}` | {allowed(field_schema(model, key))} "
+        f"| {field.description} |\n"
+        for key, field in model.model_fields.items()
+    ]
+    return f"\n### {name}\n\n| key | default | allowed | meaning |\n|---|---|---|---|\n" + "".join(
+        rows
+    )
+
+
+def _shown(default: object) -> str:
+    return f"[{', '.join(map(str, default))}]" if isinstance(default, tuple) else str(default)
+
+
+if __name__ == "__main__":
+    FILE.write_text(text(), encoding="utf-8")
