@@ -1,10 +1,18 @@
 """What a conf's values name has to exist: checked with the conf, before anything runs."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.conf_errors import ConfError
-from tasks.confs import Conf, EnsembleConf, EvaluationConf, MetaTrainingConf, StageConf
+from tasks.confs import (
+    Conf,
+    EnsembleConf,
+    EvaluationConf,
+    MetaTrainingConf,
+    PublicationConf,
+    StageConf,
+)
 
 
 def check(conf: Conf, sections: Sequence[str]) -> None:
@@ -22,6 +30,8 @@ def check(conf: Conf, sections: Sequence[str]) -> None:
             f"evaluation.held_out_seed: {conf.evaluation.held_out_seed} is not allowed; "
             "allowed: any other than ensemble.seed, or nothing would be held out"
         )
+    if "publication" in sections:
+        lines += _alias(conf.publication)
     if "ensemble" in sections:
         lines += _entries(conf.ensemble)
     if lines:
@@ -87,6 +97,16 @@ def _rates(conf: EvaluationConf) -> list[str]:
         f"evaluation.learning_rates: {rate} is there more than once; allowed: each once"
         for rate in dict.fromkeys(rates)
         if rates.count(rate) > 1
+    ]
+
+
+def _alias(conf: PublicationConf) -> list[str]:
+    # MLflow keeps these for itself, and would say so only after the meta-training.
+    if not re.fullmatch(r"latest|v\d+", conf.alias):
+        return []
+    return [
+        f"publication.alias: {conf.alias!r} is not allowed; "
+        "allowed: any other than latest and v1, v2, ..., which mean versions to MLflow"
     ]
 
 

@@ -40,3 +40,9 @@ def test_lengths_may_all_be_equal() -> None:
 def test_a_learning_rate_that_is_there_twice_is_refused() -> None:
     (line,) = refused("learning_rates=[1e-3, 3e-3, 0.001]")
     assert line == ("evaluation.learning_rates: 0.001 is there more than once; allowed: each once")
+
+
+@pytest.mark.parametrize("alias", ["latest", "v1", "v12"])
+def test_an_alias_that_mlflow_would_refuse_after_the_work_is_refused_before(alias: str) -> None:
+    (line,) = refused(f"publication.alias={alias}")
+    assert line.startswith(f"publication.alias: '{alias}' is not allowed")
