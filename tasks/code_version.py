@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 from importlib.metadata import version
+from pathlib import Path
 
 from tasks.settings import REPOSITORY
 
@@ -34,9 +35,12 @@ def library_digest() -> str:
     """
     import jax
 
+    import lopt
+
     basis = [jax.default_backend(), *(f"{name} {version(name)}" for name in PACKAGES)]
     digest = hashlib.sha256("\n".join(basis).encode())
-    for path in sorted((REPOSITORY / "components" / "lopt").rglob("*.py")):
+    # Where it is installed: an image has the wheel and no components/.
+    for path in sorted(Path(lopt.__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

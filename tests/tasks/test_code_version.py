@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import jax
 import pytest
 
+import lopt
 from tasks import code_version
 
 
@@ -22,3 +25,14 @@ def test_the_library_is_another_with_other_packages_or_on_another_device(
 
 def test_the_same_library_has_the_same_digest() -> None:
     assert code_version.library_digest() == code_version.library_digest()
+
+
+def test_the_code_that_counts_is_that_which_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = code_version.library_digest()
+    monkeypatch.setattr(lopt, "__file__", str(tmp_path / "__init__.py"))
+    (tmp_path / "__init__.py").write_text("one = 1\n")
+    installed = code_version.library_digest()
+    (tmp_path / "__init__.py").write_text("one = 2\n")
+    assert len({here, installed, code_version.library_digest()}) == 3
