@@ -5,11 +5,13 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 ASIDE = ".preparing-"
 LOCK = ".lock"
+PATIENCE = 5.0
 
 
 @contextlib.contextmanager
@@ -61,6 +63,10 @@ def remove_leftovers(folder: Path) -> None:
 def temporary_folder(folder: Path) -> Iterator[Path]:
     """Make a temporary folder within `folder`, so that renaming out of it is atomic.
 
+    Removed at the end, also from under threads that still write into it, as TFDS's do after one of
+    several downloads has failed. If they go on for longer than `PATIENCE` seconds it is left
+    to `remove_leftovers`: what the caller has to hear of is the failed download.
+
     **Example**
 
     ```python
@@ -69,8 +75,14 @@ def temporary_folder(folder: Path) -> Iterator[Path]:
         publish(aside / "finished", folder / "1.0.0")
     ```
     """
-    with tempfile.TemporaryDirectory(prefix=ASIDE, dir=folder) as aside:
-        yield Path(aside)
+    aside = Path(tempfile.mkdtemp(prefix=ASIDE, dir=folder))
+    try:
+        yield aside
+    finally:
+        end = time.monotonic() + PATIENCE
+        while aside.exists() and time.monotonic() < end:
+            shutil.rmtree(aside, ignore_errors=True)
+            time.sleep(0.01)
 
 
 def publish(finished: Path, target: Path) -> None:
