@@ -37,9 +37,9 @@ def evaluate_release(
     check_given(confs)
     terminal.heading("Evaluation")
     found = find_release(release)
+    held_out = draw_ensemble(ensemble.model_copy(update={"seed": evaluation.held_out_seed}))
+    check_held_out(evaluation, held_out, found)
     with tracking.tracked("evaluate-release", confs, parent_mlflow_run_id) as mlflow_run_id:
-        held_out = draw_ensemble(ensemble.model_copy(update={"seed": evaluation.held_out_seed}))
-        check_held_out(evaluation, held_out, found)
         digits = prepare_dataset("digits", DEFAULTS.datasets)
         log_ensemble(mlflow_run_id, held_out, "evaluation")
         log_data_set(mlflow_run_id, digits, "evaluation")

@@ -8,13 +8,11 @@ from prefect import task
 
 from tasks import settings
 from tasks.confs import EnsembleConf
-from tasks.references import EnsembleReference
+from tasks.references import EnsembleReference, short
 from tasks.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from lopt.ensembles import Group
-
-CHARACTERS_OF_DIGEST = 16
 
 
 def read_entries(conf: EnsembleConf) -> Any:
@@ -39,7 +37,7 @@ def draw_ensemble(conf: EnsembleConf) -> EnsembleReference:
 
     drawn = ensembles.draw_ensemble(read_entries(conf), conf.seed)
     stem = Path(conf.entries).stem
-    path = settings.ensembles_root() / f"{stem}-{drawn.digest[:CHARACTERS_OF_DIGEST]}.parquet"
+    path = settings.ensembles_root() / f"{stem}-{short(drawn.digest)}.parquet"
     # Whatever is there already: a damaged file is mended by drawing again.
     drawn.write(path)
     return EnsembleReference(

@@ -16,13 +16,13 @@ from tasks.references import (
     EnsembleReference,
     ReleaseReference,
     ReportReference,
+    short,
 )
 
 if TYPE_CHECKING:
     from lopt.evaluation import Candidate, Cell, Target
 
 OURS = "learned"
-CHARACTERS_OF_DIGEST = 16
 
 
 class NotHeldOutError(ValueError):
@@ -38,7 +38,7 @@ def evaluate_baselines(
 
     facts = _facts(conf, held_out, digits)
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    directory = settings.reports_root() / f"baselines-{key[:CHARACTERS_OF_DIGEST]}"
+    directory = settings.reports_root() / f"baselines-{short(key)}"
     _move_aside_if_damaged(directory)
     if not directory.is_dir():
         candidates = baselines(conf.learning_rates)
@@ -59,14 +59,13 @@ def evaluate_learned(
     from lopt.evaluation import Report, learned
     from lopt.loading import load
 
-    check_held_out(conf, held_out, release)
     theirs = Report.read(Path(baselines))
     # Where it came from is part of a compiled program's key, and would compile all anew.
     optimizer = load(release.directory).with_provenance(None)
     done = len(theirs.cells)
     cells = _cells(conf, held_out, digits, (learned(optimizer, OURS),), first=done)
     report = Report((*cells, *theirs.cells), {**theirs.facts, "release": release.digest})
-    name = f"{release.digest[:CHARACTERS_OF_DIGEST]}-{report.digest[:CHARACTERS_OF_DIGEST]}"
+    name = f"{short(release.digest)}-{short(report.digest)}"
     directory = settings.reports_root() / name
     _move_aside_if_damaged(directory)
     report.write(directory)
@@ -93,11 +92,9 @@ def check_held_out(
 def steps_in_all(held_out: EnsembleReference) -> int:
     """Return how many pairs of an optimizer and a target there are to run."""
     from lopt.evaluation import baselines
+    from lopt.evaluation.targets import digits
 
-    return (1 + len(baselines())) * (len(groups_of(held_out)) + len(_DIGITS))
-
-
-_DIGITS = ("digits_mlp", "digits_convnet")
+    return (1 + len(baselines())) * (len(groups_of(held_out)) + len(digits.NETWORKS))
 
 
 def _move_aside_if_damaged(directory: Path) -> None:
@@ -136,13 +133,13 @@ def _targets(
     conf: EvaluationConf, held_out: EnsembleReference, digits: DataSetReference
 ) -> "list[Target]":
     from lopt.datasets import open_dataset
-    from lopt.evaluation.targets import digits as networks
+    from lopt.evaluation.targets.digits import NETWORKS
     from lopt.evaluation.targets.held_out import HeldOut
 
     data = open_dataset(Path(digits.directory))
     return [
         *(HeldOut.of(g, conf.held_out_steps, conf.record_every) for g in groups_of(held_out)),
-        *(getattr(networks, name)(data, conf.digits_steps, conf.record_every) for name in _DIGITS),
+        *(make(data, conf.digits_steps, conf.record_every) for make in NETWORKS),
     ]
 
 

@@ -15,12 +15,11 @@ from tasks.inner_steps import InnerSteps
 from tasks.meta_states import initial_meta_state, training_of
 from tasks.provenance import provenance_of
 from tasks.references import CheckpointReference, EnsembleReference, ReleaseReference, RunReference
-from tasks.releases import release_of
+from tasks.releases import LOGGED_MODEL, release_of
 
 if TYPE_CHECKING:
     from lopt.meta_training import MetaState
 
-MODEL_NAME = "optimizer"
 CHECKPOINTS_KEPT = 3
 Row = tuple[int, dict[str, float]]
 
@@ -79,7 +78,7 @@ def write_release(
     provenance = provenance_of(run, conf, ensemble_conf, ensemble, checkpoint)
     optimizer = meta_state.optimizer.with_provenance(provenance)
     info = registry.log_model(
-        optimizer, MODEL_NAME, run_id=run.mlflow_run_id, step=checkpoint.meta_step
+        optimizer, LOGGED_MODEL, run_id=run.mlflow_run_id, step=checkpoint.meta_step
     )
     folder = run_folders.read(Path(run.directory)).noted(model_uri=info.model_uri)
     # Last, because a folder with a release in it is a finished run.

@@ -9,14 +9,13 @@ from tasks import run_folders, settings, tracking
 from tasks.confs import PublicationConf
 from tasks.errors import may_pass
 from tasks.evaluation import OURS
-from tasks.references import ModelVersionReference, ReleaseReference
-from tasks.releases import logged_model_id
+from tasks.references import ModelVersionReference, ReleaseReference, short
+from tasks.releases import LOGGED_MODEL, logged_model_id
 from tasks.score_page import score_page
 from tasks.score_table import SINGLE, gap_text, held_out_difference
 from tasks.scores import metric_name
 from tasks.tracking_store import is_code
 
-MODEL_NAME = "optimizer"
 NO_REPORT = "none"
 
 
@@ -40,19 +39,20 @@ def register_release(
     uri = release.model_uri or _logged(release, mlflow_run_id)
     client = tracking.client()
     _ensure_registered(conf.model_name)
+    alias_uri = f"models:/{conf.model_name}@{conf.alias}"
     version = client.create_model_version(
         conf.model_name,
         uri,
         run_id=release.mlflow_run_id,
         tags={"release_digest": release.digest, **_comparison(report)},
-        description=model_card(optimizer),
+        description=model_card(optimizer, alias_uri),
         model_id=logged_model_id(uri),
     )
     return ModelVersionReference(
         name=conf.model_name,
         version=int(version.version),
         alias=conf.alias,
-        uri=f"models:/{conf.model_name}@{conf.alias}",
+        uri=alias_uri,
     )
 
 
@@ -85,7 +85,7 @@ def find_report(report: str, release: ReleaseReference) -> str:
     release, and `ReportError` for one that is damaged.
     """
     if report == "latest":
-        found = settings.reports_root().glob(f"{release.digest[:16]}-*")
+        found = settings.reports_root().glob(f"{short(release.digest)}-*")
         newest = max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
         if newest is None:
             return NO_REPORT
@@ -143,7 +143,7 @@ def _logged(release: ReleaseReference, mlflow_run_id: str) -> str:
     from lopt.loading import load
 
     optimizer = load(release.directory)
-    return str(registry.log_model(optimizer, MODEL_NAME, run_id=mlflow_run_id).model_uri)
+    return str(registry.log_model(optimizer, LOGGED_MODEL, run_id=mlflow_run_id).model_uri)
 
 
 def _comparison(report: str) -> dict[str, str]:

@@ -76,3 +76,8 @@ class ModelVersionReference(Reference):
     version: int
     alias: str
     uri: str
+
+
+def short(digest: str) -> str:
+    """Return as much of a digest as tells folders and files apart."""
+    return digest[:16]

@@ -6,9 +6,11 @@ from pathlib import Path
 from prefect import task
 
 from tasks import run_folders, settings, tracking
-from tasks.references import ReleaseReference
+from tasks.references import ReleaseReference, short
 
 LATEST = "latest"
+LOGGED_MODEL = "optimizer"
+"""What a release is called among the models of its MLflow run."""
 
 
 class NoReleaseError(LookupError):
@@ -66,7 +68,7 @@ def _fetched(uri: str) -> ReleaseReference:
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root) as aside:
         digest = release.digest(release.save(optimizer, Path(aside) / "release"))
-    directory = release.save(optimizer, root / digest[:16])
+    directory = release.save(optimizer, root / short(digest))
     # Any other URI only leads to a model: a version with such a source cannot be loaded.
     model_uri = uri if logged_model_id(uri) else None
     return ReleaseReference(directory=str(directory), digest=digest, model_uri=model_uri)

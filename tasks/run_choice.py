@@ -12,9 +12,8 @@ from pathlib import Path
 from tasks import code_version, settings
 from tasks.confs import MetaTrainingConf
 from tasks.locks import is_free, locked
+from tasks.references import short
 from tasks.run_folders import RunFolder, RunRecord, read, write
-
-DIGITS_OF_DIGEST = 16
 
 
 class RunFolderError(ValueError):
@@ -39,7 +38,7 @@ def opened(
     `publishing`, a run is not finished before it is published.
     """
     digest = conf_digest(conf, ensemble_digest)
-    parent = settings.runs_root() / digest[:DIGITS_OF_DIGEST]
+    parent = settings.runs_root() / short(digest)
     parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as kept:
         with locked(parent / "choosing", wait=True):

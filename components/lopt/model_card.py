@@ -8,8 +8,8 @@ import jax
 from lopt.architectures.base import LearnedOptimizer
 
 
-def model_card(optimizer: LearnedOptimizer) -> str:
-    """Return a Markdown text: what it is, how it is used, where it came from.
+def model_card(optimizer: LearnedOptimizer, uri: str = "models:/learned-optimizer@champion") -> str:
+    """Return a Markdown text: what it is, how it is loaded from `uri`, where it came from.
 
     **Example**
 
@@ -31,7 +31,7 @@ An optax gradient transformation whose rule was itself trained (meta-trained) by
 ```python
 import lopt
 
-optimizer = lopt.load("models:/learned-optimizer@champion")
+optimizer = lopt.load("{uri}")
 transformation = optimizer.transformation()  # where optax.adam(1e-3) stood
 ```
 

@@ -138,9 +138,9 @@ def log_model(
         **save_arguments,
     )
     if registered_model_name is not None:
-        client.update_model_version(
-            registered_model_name, info.registered_model_version, model_card(optimizer)
-        )
+        version = info.registered_model_version
+        card = model_card(optimizer, f"models:/{registered_model_name}/{version}")
+        client.update_model_version(registered_model_name, version, card)
     return info
 
 

@@ -77,6 +77,22 @@ def test_baselines_are_run_once_for_both_cycles(
     assert len(list((home / "reports").iterdir())) == 3
 
 
+def test_a_release_is_evaluated_on_nothing_that_it_was_trained_on(
+    home: Path, versions: list[ModelVersionReference], conf: Conf
+) -> None:
+    from flows.evaluate_release import evaluate_release
+    from tasks.evaluation import NotHeldOutError
+
+    seed = conf.ensemble.seed
+    with pytest.raises(NotHeldOutError):
+        evaluate_release(
+            conf.ensemble.model_copy(update={"seed": seed + 1}),
+            conf.evaluation.model_copy(update={"held_out_seed": seed, "seed": 5}),
+            versions[-1].uri,
+        )
+    assert len(list((home / "reports").iterdir())) == 3, "no trajectory was run"
+
+
 def test_every_stage_is_a_finished_child_of_its_cycle(runs: dict[str, list[Any]]) -> None:
     stages = {"prepare-datasets", "generate-ensemble", "meta-train", "evaluate-release"}
     assert set(runs) == {"full-cycle", "publish-release", *stages}
@@ -150,6 +166,7 @@ def test_the_version_says_how_it_compares_and_where_it_came_from(
     assert {"held_out_difference.adam", "held_out_difference.rmsprop"} <= set(version.tags)
     assert len(version.tags["release_digest"]) == 64
     assert "A learned optimizer" in version.description
+    assert 'lopt.load("models:/learned-optimizer@champion")' in version.description
 
 
 def test_a_release_says_which_run_confs_and_ensemble_made_it(

@@ -169,6 +169,7 @@ def test_the_registered_version_carries_card_metrics_and_digest(
 ) -> None:
     client = mlflow.MlflowClient()
     card = client.get_model_version_by_alias(NAME, "champion").description
+    assert f'lopt.load("models:/{NAME}/1")' in card
     assert "HierarchicalRNN, version 1" in card
     assert "`git_commit` | `abc`" in card
     model = client.get_logged_model(published.model_id)

@@ -39,6 +39,9 @@ def digits_convnet(
     )
 
 
+NETWORKS = (digits_mlp, digits_convnet)
+
+
 def _splits(digits: DataSet) -> tuple[Split, Split]:
     return digits.split("train"), digits.split("test")
 
