@@ -53,11 +53,21 @@ def set_environment() -> None:
 
     Prefect reads its settings when it is first imported, so this must come before.
     """
+    _refuse_odd(home())
     for name, value in _defaults().items():
         os.environ.setdefault(name, value)
     # Prefect creates this folder but not its parents, and then fails without saying why.
     _make_writable(home())
     _make_writable(Path(os.environ["PREFECT_HOME"]))
+
+
+def _refuse_odd(folder: Path) -> None:
+    """End with one line: SQLite's address would be that of another file, or of none."""
+    if found := sorted(set("?%") & set(str(folder))):
+        raise SystemExit(
+            f"{folder} has {' and '.join(found)} in its name, which the address of a database "
+            f"cannot hold. Set {HOME_VARIABLE} to a folder without."
+        )
 
 
 def _make_writable(folder: Path) -> None:

@@ -169,7 +169,7 @@ def test_a_range_of_learning_rates_that_is_none_is_refused(low, high) -> None:
         RandomLearningRate(jax.random.key(0), low=low, high=high)
 
 
-@pytest.mark.parametrize("rate", [0.0, -1e-3, np.inf, np.nan])
+@pytest.mark.parametrize("rate", [0, 0.0, -1, -1e-3, np.inf, np.nan])
 def test_an_initial_learning_rate_that_is_none_is_refused(rate, getkey) -> None:
     transformation = HierarchicalRNN.release(key=getkey()).transformation(rate)
     with pytest.raises(ValueError, match=f"positive and finite, but is {rate}"):

@@ -18,6 +18,16 @@ def test_a_home_that_cannot_be_written_to_is_one_line(
         settings.set_environment()
 
 
+@pytest.mark.parametrize("name", ["what?", "100%20"])
+def test_a_home_whose_database_would_lie_elsewhere_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("LOPT_HOME", str(tmp_path / name))
+    with pytest.raises(SystemExit, match=r"has [?%] in its name.*Set LOPT_HOME"):
+        settings.set_environment()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_the_user_has_set_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

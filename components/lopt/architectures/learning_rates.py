@@ -43,7 +43,7 @@ class RandomLearningRate(eqx.Module):
             )
 
 
-InitialLearningRate = float | Float[Array, ""] | RandomLearningRate
+InitialLearningRate = float | int | Float[Array, ""] | RandomLearningRate
 
 
 def initial_log_learning_rates(
@@ -60,10 +60,10 @@ def initial_log_learning_rates(
     weights, bias = initial_log_learning_rates(1e-3, sizes=[20, 2])
     ```
     """
-    if isinstance(initial, float) and not 0.0 < initial < math.inf:
+    if isinstance(initial, float | int) and not 0.0 < initial < math.inf:
         raise ValueError(
-            f"The initial learning rate must be positive and finite, but is {initial}; the "
-            f"default suits most networks."
+            f"The initial learning rate must be positive and finite, but is {initial}; without "
+            f"one it is {DEFAULT_LEARNING_RATE}."
         )
     if not isinstance(initial, RandomLearningRate):
         log_rate = jnp.log(jnp.asarray(initial, jnp.float32))
