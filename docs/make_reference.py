@@ -34,9 +34,10 @@ METRICS = """
 | meta-train | `meta/clipped` | problems whose own gradient was longer than `problem_clip_norm` |
 | meta-train | `inner/resets` | trajectories that had reached their length and began anew |
 | meta-train | `inner/steps` | inner steps done since meta-step 0, over all problems |
-| meta-train | `inner/steps_per_second` | the same for each second of the last segment |
+| meta-train | `inner/steps_per_second` | inner steps since the meta-step before, by the seconds since then |
 | evaluate-release | `evaluation/area/<target>/<optimizer>/<choice>` | mean over steps and seeds of log10(loss / first loss) |
-| evaluate-release | `evaluation/final/...` | the same of the last recorded loss |
+| evaluate-release | `evaluation/final/...` | log10(loss / first loss) after the last step |
+| evaluate-release | `evaluation/difference/<target>/<optimizer>/<choice>` | area of the learned optimizer minus that of another |
 | evaluate-release | `evaluation/test_accuracy/...`, `evaluation/test_loss/...` | on test images, after the last step |
 """
 

@@ -20,8 +20,8 @@ def mean_with_interval(samples: Sequence[Float64[np.ndarray, " _"]]) -> Interval
     Each sample needs two values or more. Resampling a handful of values makes intervals that
     are too narrow (of eight, they hold the truth in 86 % of the cases), so the distances of
     both ends from the mean are stretched as Student's t stretches a normal interval, with the
-    degrees of freedom of Welch and Satterthwaite (Hesterberg 2015, section 4.3, on the same
-    remedy for levels instead of distances: https://arxiv.org/abs/1411.5279).
+    degrees of freedom of Welch and Satterthwaite (Hesterberg 2015 does so to the
+    levels: https://arxiv.org/abs/1411.5279).
 
     Infinite values make the mean and both ends infinite, or if there are some of either sign
     the mean 0 and the interval everything.

@@ -21,7 +21,7 @@ def combine(
 ) -> Combined:
     """Clip each problem's gradient to `clip_norm` and average over the sound ones.
 
-    A problem is sound if its meta-loss and all of its gradient are finite. The others change
+    A problem is sound if its meta-loss and its gradient's norm are finite. The others change
     nothing: the result is that of the batch without them, zero if there are no others. The
     leaves of `gradients` have the problems as their first axis. Without a sound problem the
     meta-loss is NaN.
