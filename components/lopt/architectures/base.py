@@ -35,6 +35,10 @@ class LearnedOptimizer(eqx.Module):
 
     version: ClassVar[int] = 1
     """What the meta-params mean; raised when an old release's would mean something else."""
+    presets: ClassVar[tuple[str, ...]] = ("release",)
+    """Class methods that take a key and give an optimizer, the first by default."""
+    needs_params: ClassVar[bool] = False
+    """Whether `update` has to be given the params, beside their gradient."""
     provenance: Provenance | None = eqx.field(static=True, default=None, kw_only=True)
 
     @abstractmethod
@@ -45,6 +49,9 @@ class LearnedOptimizer(eqx.Module):
 
         `initial_learning_rate` is where the learned learning rates begin: one number for
         all, or a `RandomLearningRate` to draw them as meta-training does.
+
+        `update` takes the extra argument `valid`, booleans like the params: what is False
+        is padding, and the others are updated as if it were not there.
         """
 
     @classmethod

@@ -6,10 +6,11 @@ The paper's word (Wichrowska et al. 2017, section 4); its code has the same idea
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 Params: TypeAlias = PyTree[Array]
@@ -38,6 +39,9 @@ class Problem(eqx.Module):
     loss = problem.loss(params, problem.full_batch(), jax.random.key(2))
     ```
     """
+
+    nonnegative: ClassVar[bool] = True
+    """Whether the loss over all data is never below 0, as its logarithm needs it to be."""
 
     @abstractmethod
     def init(self, key: Key[Array, ""]) -> Params:
@@ -79,6 +83,15 @@ class Problem(eqx.Module):
         del key
         return gradient
 
+    def valid(self) -> Params | None:
+        """Tell the params from padding: booleans like them, or `None` where nothing is padded.
+
+        Padding lets problems of several sizes share one program. Params that are padding
+        begin at 0, are not looked at by `loss`, and optimizers leave them out of what they
+        compute over a tensor.
+        """
+        return None
+
 
 def loss_and_gradient(
     problem: Problem, params: Params, key: Key[Array, ""]
@@ -94,4 +107,12 @@ def loss_and_gradient(
     batch_key, loss_key, noise_key = jax.random.split(key, 3)
     batch = problem.sample_batch(batch_key)
     loss, gradient = jax.value_and_grad(problem.loss)(params, batch, loss_key)
-    return loss, problem.perturb_gradient(gradient, noise_key)
+    return loss, _without_padding(problem.perturb_gradient(gradient, noise_key), problem.valid())
+
+
+def _without_padding(gradient: Params, valid: Params | None) -> Params:
+    if valid is None:
+        return gradient
+    return jax.tree.map(
+        lambda leaf, is_real: jnp.where(is_real, leaf, jnp.zeros_like(leaf)), gradient, valid
+    )

@@ -43,6 +43,9 @@ class Transform(Problem):
     def full_batch(self) -> Batch:
         return self.inner.full_batch()
 
+    def valid(self) -> Params | None:
+        return self.inner.valid()
+
 
 class Rescale(Transform):
     """The inner problem in coordinates that are `scale` times as large.
