@@ -64,7 +64,7 @@ def inner_step(
     if not second_derivatives:
         gradient = jax.lax.stop_gradient(gradient)
     updates, opt_state = optimizer.transformation().update(
-        gradient, trajectory.opt_state, trajectory.params
+        gradient, trajectory.opt_state, trajectory.params, valid=trajectory.problem.valid()
     )
     return trajectory._replace(
         params=optax.apply_updates(trajectory.params, updates),

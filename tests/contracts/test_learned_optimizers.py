@@ -95,13 +95,18 @@ def test_a_bad_gradient_gives_a_finite_update_and_a_usable_state(optimizer, bad,
 
 
 @every_optimizer
-def test_extra_arguments_are_accepted_and_params_are_not_needed(optimizer, getkey) -> None:
+def test_extra_arguments_are_accepted_and_params_only_needed_where_it_says_so(optimizer, getkey) -> None:
     transformation = optimizer.transformation()
     params = jnp.ones(3)
     gradient, state = gradient_like(params, getkey()), transformation.init(params)
     update = jax.jit(transformation.update)
     with_extra, _ = update(gradient, state, params, value=jnp.asarray(1.0), anything=jnp.ones(2))
-    without, _ = update(gradient, state)
+    if optimizer.needs_params:
+        with pytest.raises(ValueError, match="params"):
+            transformation.update(gradient, state)
+        without, _ = update(gradient, state, params)
+    else:
+        without, _ = update(gradient, state)
     np.testing.assert_array_equal(with_extra, without)
 
 
@@ -111,9 +116,9 @@ def test_vmap_over_runs_equals_one_by_one(optimizer, getkey) -> None:
     params = {"w": jax.random.normal(getkey(), (3, 4, 2)), "b": jnp.ones((3, 2))}
     gradient = gradient_like(params, getkey())
     states = jax.vmap(transformation.init)(params)
-    together, _ = jax.jit(jax.vmap(transformation.update))(gradient, states)
+    together, _ = jax.jit(jax.vmap(transformation.update))(gradient, states, params)
     for run in range(3):
-        one = jax.tree.map(lambda leaf, run=run: leaf[run], (gradient, states))
+        one = jax.tree.map(lambda leaf, run=run: leaf[run], (gradient, states, params))
         alone, _ = jax.jit(transformation.update)(*one)
         for a, b in zip(jax.tree.leaves(alone), jax.tree.leaves(together), strict=True):
             np.testing.assert_allclose(a, b[run], rtol=2e-5, atol=1e-9)
@@ -217,7 +222,7 @@ def test_the_first_meta_gradient_is_finite_and_not_zero(optimizer, getkey) -> No
 
     def meta_loss(meta_params):
         transformation = eqx.combine(meta_params, static).transformation(RandomLearningRate(key))
-        updates, state = transformation.update(gradient, transformation.init(gradient))
+        updates, state = transformation.update(gradient, transformation.init(gradient), gradient)
         moved = eval_params(state, optax.apply_updates(gradient, updates))
         return sum(jnp.square(leaf).sum() for leaf in jax.tree.leaves(moved))
 
@@ -256,6 +261,36 @@ def test_initial_learning_rates_are_drawn_by_the_key(optimizer, getkey) -> None:
 
 
 @every_optimizer
+def test_padding_takes_no_part_in_what_is_done_to_the_others(optimizer, getkey) -> None:
+    transformation = optimizer.transformation(1e-3)
+    params = {"w": jax.random.normal(getkey(), (3, 4)), "b": jnp.ones(2)}
+    room = {"w": (4, 6), "b": (5,)}
+
+    def padded(tree, fill):
+        def pad(leaf, shape):
+            widths = [(0, most - size) for most, size in zip(shape, leaf.shape, strict=True)]
+            return jnp.pad(leaf, widths, constant_values=fill)
+
+        return {name: pad(leaf, room[name]) for name, leaf in tree.items()}
+
+    with_padding = padded(params, 0.0)
+    valid = padded(jax.tree.map(lambda leaf: jnp.ones_like(leaf, bool), params), False)
+    state, padded_state = transformation.init(params), transformation.init(with_padding)
+    update = jax.jit(transformation.update)
+    for _ in range(3):
+        gradient = gradient_like(params, getkey())
+        # What stands in the padding is nobody's business.
+        shown = padded(gradient, 3.0)
+        updates, state = update(gradient, state, params)
+        padded_updates, padded_state = update(shown, padded_state, with_padding, valid=valid)
+        for name, leaf in updates.items():
+            found = padded_updates[name][tuple(slice(size) for size in leaf.shape)]
+            np.testing.assert_allclose(found, leaf, rtol=1e-4, atol=1e-7)
+        params = optax.apply_updates(params, updates)
+        with_padding = optax.apply_updates(with_padding, padded_updates)
+
+
+@every_optimizer
 def test_params_that_are_not_floating_point_are_refused_by_name(optimizer) -> None:
     with pytest.raises(TypeError, match=r"\['steps'\].*int32"):
         optimizer.transformation().init({"w": jnp.ones(3), "steps": jnp.zeros((), jnp.int32)})
@@ -280,6 +315,6 @@ def test_numbers_and_numpy_arrays_are_taken_as_arrays_are(optimizer) -> None:
 def test_params_without_any_elements_are_left_alone(optimizer) -> None:
     transformation = optimizer.transformation()
     params = {"empty": jnp.zeros((0, 3)), "none": None}
-    updates, state = transformation.update(params, transformation.init(params))
+    updates, state = transformation.update(params, transformation.init(params), params)
     assert signature(updates) == signature(params)
     assert signature(eval_params(state, params)) == signature(params)

@@ -82,21 +82,28 @@ def test_unpacking_undoes_packing(width, sizes) -> None:
         packed = division.pack(tensors)
         for a, b in zip(tensors, division.unpack(packed), strict=True):
             np.testing.assert_array_equal(a, b)
-        assert int(division.valid().sum()) == sum(sizes)
+        valid = division.extent().valid
+        assert valid is None or int(valid.sum()) == sum(sizes)
+        assert valid is not None or packed.size == sum(sizes)
 
 
 @settings(max_examples=8)
 @given(sizes=st.lists(st.integers(1, 100), min_size=1, max_size=4))
 @pytest.mark.parametrize("width", [16, 2048])
-def test_means_over_blocks_are_means_over_tensors(width, sizes) -> None:
+@pytest.mark.parametrize("padding", [False, True])
+def test_means_over_blocks_are_means_over_what_is_valid(padding, width, sizes) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "BLOCK_WIDTH", width)
         division = Blocks(tuple(sizes))
         tensors = [jnp.linspace(-1.0, 2.0 + i, size) for i, size in enumerate(sizes)]
-        rows = (division.pack(tensors)[:, None], division.valid())
+        real = [jnp.arange(size) <= size // 2 for size in sizes]
+        extent = division.extent(real if padding else None)
+        rows = (division.pack(tensors)[:, None], extent.valid)
         sums = division.map(lambda block: division.sum_rows(*block), rows)
-        expected = [float(tensor.mean()) for tensor in tensors]
-        np.testing.assert_allclose(division.mean(sums)[0], expected, rtol=1e-5, atol=1e-6)
+        means = division.mean(sums, extent.counts)[0]
+        kept = zip(tensors, real, strict=True)
+        expected = [float(t[r].mean() if padding else t.mean()) for t, r in kept]
+        np.testing.assert_allclose(means, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_every_tensor_takes_a_step_of_its_learning_rate_s_size(getkey) -> None:

@@ -9,6 +9,7 @@ processed one at a time on a CPU so that what is computed on the way stays in it
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,15 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 BLOCK_WIDTH = 2048
 _ACCELERATOR_BLOCKS_AT_ONCE = 512
+
+
+class Extent(NamedTuple):
+    """Which of what lies in blocks takes part in sums, and how much that is."""
+
+    valid: Bool[Array, "blocks width"] | None
+    """`None` where everything does."""
+    counts: Float[Array, " tensors"]
+    """Scalars of each tensor that take part."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,16 +96,20 @@ class Blocks:
         return (per_tensor @ jnp.asarray(self._membership))[None]
 
     def sum_rows(
-        self, rows: Float[Array, "rows width"], valid: Bool[Array, " width"]
+        self, rows: Float[Array, "rows width"], valid: Bool[Array, " width"] | None
     ) -> Float[Array, "rows _"]:
-        """Sum the rows of one block: over its valid scalars, or over each tensor's."""
-        if not self.together:
+        """Sum the rows of one block over its valid scalars, tensor by tensor."""
+        if not self.together or len(self.sizes) == 1:
+            if valid is None:
+                return rows.sum(1, keepdims=True)
             return rows @ valid.astype(jnp.float32)[:, None]
-        if len(self.sizes) == 1:
-            return rows.sum(1, keepdims=True)
+        if valid is not None:
+            rows = jnp.where(valid[None], rows, 0.0)
         return rows @ jnp.asarray(self._membership.T)
 
-    def mean(self, block_sums: Float[Array, "blocks rows _"]) -> Float[Array, "rows tensors"]:
+    def mean(
+        self, block_sums: Float[Array, "blocks rows _"], counts: Float[Array, " tensors"]
+    ) -> Float[Array, "rows tensors"]:
         """Turn what `sum_rows` gave for every block into means over each tensor's scalars."""
         if self.together:
             sums = block_sums[0]
@@ -106,12 +120,19 @@ class Blocks:
                 len(self.sizes),
                 indices_are_sorted=True,
             ).T
-        return sums / jnp.asarray(self.sizes, jnp.float32)[None]
+        return sums / jnp.maximum(counts, 1.0)[None]
 
-    def valid(self) -> Bool[Array, "blocks width"]:
-        """Tell the tensors' scalars from padding."""
-        if self.together:
-            return jnp.ones((1, self.width), bool)
+    def extent(self, real: Sequence[Bool[Array, " _"]] | None = None) -> Extent:
+        """Say which scalars take part: the tensors' own, but for those that are not `real`."""
+        if real is None:
+            counts = jnp.asarray(self.sizes, jnp.float32)
+            return Extent(None if self.together else self._filled(), counts)
+        counts = jnp.stack([tensor.sum().astype(jnp.float32) for tensor in real])
+        packed = self.pack([tensor.astype(jnp.float32) for tensor in real])
+        return Extent(packed > 0, counts)
+
+    def _filled(self) -> Bool[Array, "blocks width"]:
+        """Tell the tensors' scalars from the rest of their last blocks."""
         position = np.concatenate([np.arange(blocks) for blocks in self.blocks_of_tensor])
         left = np.asarray(self.sizes)[self._tensor_of_block] - position * self.width
         return jnp.arange(self.width)[None] < jnp.asarray(left, jnp.int32)[:, None]

@@ -9,17 +9,17 @@ change of the scalar's log learning rate.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from lopt.architectures import features
 from lopt.architectures.base import LearnedOptimizer, ParamsOffset
-from lopt.architectures.blocks import Blocks, blocks_of
+from lopt.architectures.blocks import Blocks, Extent, blocks_of
 from lopt.architectures.cells import Affine, BiasGRU
 from lopt.architectures.learning_rates import (
     DEFAULT_LEARNING_RATE,
@@ -111,6 +111,8 @@ class HierarchicalRNN(LearnedOptimizer):
     updates, opt_state = transformation.update(gradient, opt_state)
     ```
     """
+
+    presets: ClassVar[tuple[str, ...]] = ("release", "paper")
 
     hidden_sizes: tuple[int, ...] = eqx.field(static=True)
     scales: int = eqx.field(static=True)
@@ -230,10 +232,12 @@ class HierarchicalRNN(LearnedOptimizer):
             updates: optax.Updates,
             state: Any,
             params: optax.Params | None = None,
+            *,
+            valid: PyTree[Array] | None = None,
             **extra_args: Any,
         ) -> tuple[optax.Updates, Any]:
             del params, extra_args
-            return self._update(updates, state)
+            return self._update(updates, state, valid)
 
         return optax.GradientTransformationExtraArgs(init, update)
 
@@ -287,7 +291,7 @@ class HierarchicalRNN(LearnedOptimizer):
         return _draw_hidden(jax.random.fold_in(key, 2**31), self.hidden_sizes)
 
     def _update(
-        self, updates: optax.Updates, state: HierarchicalRNNState
+        self, updates: optax.Updates, state: HierarchicalRNNState, valid: PyTree[Array] | None
     ) -> tuple[optax.Updates, HierarchicalRNNState]:
         blocks = blocks_of(updates)
         inner_step = jnp.asarray(optax.safe_increment(state.inner_step))
@@ -296,10 +300,11 @@ class HierarchicalRNN(LearnedOptimizer):
         # Outside of a compiled program a leaf may be a Python number.
         leaves, structure = jax.tree.flatten(jax.tree.map(jnp.asarray, updates))
         flat = [features.clean(leaf).reshape(-1) for leaf in leaves if leaf.size]
-        result = self._run_blocks(blocks, blocks.pack(flat), state)
-        upper = self._run_upper_levels(blocks, result, state)
+        extent = blocks.extent(_flat_leaves(valid))
+        result = self._run_blocks(blocks, blocks.pack(flat), state, extent)
+        upper = self._run_upper_levels(blocks, result, state, extent)
         if self.learned_learning_rate:
-            steps = _normalise(blocks, result)
+            steps = _normalise(blocks, result, extent)
         else:
             steps = [blocks.unpack(step) for step in result.steps]
         offset, moves = None, steps[0]
@@ -313,11 +318,11 @@ class HierarchicalRNN(LearnedOptimizer):
         blocks: Blocks,
         gradient: Float[Array, "blocks width"],
         state: HierarchicalRNNState,
+        extent: Extent,
     ) -> _BlockResult:
         """Run the parameter RNN for all scalars, block by block."""
-        valid = blocks.valid()
         bias = self._bias_for_scalars(blocks, state)
-        mean_rate = self._mean_log_learning_rate(blocks, state, valid)
+        mean_rate = self._mean_log_learning_rate(blocks, state, extent)
 
         def run(block: tuple[Any, ...]) -> _BlockResult:
             scalars, gradient, bias, mean_rate, valid = block
@@ -336,7 +341,8 @@ class HierarchicalRNN(LearnedOptimizer):
                 blocks.sum_rows(jnp.square(directions), valid),
             )
 
-        result: _BlockResult = blocks.map(run, (state.scalars, gradient, bias, mean_rate, valid))
+        everything = (state.scalars, gradient, bias, mean_rate, extent.valid)
+        result: _BlockResult = blocks.map(run, everything)
         return result
 
     def _bias_for_scalars(
@@ -354,20 +360,22 @@ class HierarchicalRNN(LearnedOptimizer):
         self,
         blocks: Blocks,
         state: HierarchicalRNNState,
-        valid: Bool[Array, "blocks width"],
+        extent: Extent,
     ) -> Float[Array, "blocks 1 _"]:
         """Return what learning rates are relative to: a mean over the problem or a tensor."""
         rates = state.scalars.log_learning_rate
-        sums = blocks.map(lambda block: blocks.sum_rows(block[0][None], block[1]), (rates, valid))
-        means = blocks.mean(sums)
+        sums = blocks.map(
+            lambda block: blocks.sum_rows(block[0][None], block[1]), (rates, extent.valid)
+        )
+        means = blocks.mean(sums, extent.counts)
         if self.relative_to == "problem":
-            sizes = jnp.asarray(blocks.sizes, jnp.float32)[None]
-            mean = (means * sizes).sum(1, keepdims=True) / sizes.sum()
+            counts = extent.counts[None]
+            mean = (means * counts).sum(1, keepdims=True) / counts.sum()
             means = jnp.broadcast_to(mean, means.shape)
         return blocks.spread(means)
 
     def _run_upper_levels(
-        self, blocks: Blocks, result: _BlockResult, state: HierarchicalRNNState
+        self, blocks: Blocks, result: _BlockResult, state: HierarchicalRNNState, extent: Extent
     ) -> tuple[Array | None, Array | None]:
         """Run the tensor RNN and the global RNN: eqs. (11) and (12)."""
         if self.tensor_cell is None or state.tensor_hidden is None:
@@ -376,7 +384,7 @@ class HierarchicalRNN(LearnedOptimizer):
         if self.global_to_tensor is not None and state.global_hidden is not None:
             bias = self.global_to_tensor(state.global_hidden)
         tensor_hidden = self.tensor_cell(
-            blocks.mean(result.message_sums), state.tensor_hidden, bias
+            blocks.mean(result.message_sums, extent.counts), state.tensor_hidden, bias
         )
         if self.global_cell is None or state.global_hidden is None:
             return tensor_hidden, None
@@ -387,12 +395,20 @@ class HierarchicalRNN(LearnedOptimizer):
         return tensor_hidden, self.global_cell(summary, state.global_hidden)
 
 
-def _normalise(blocks: Blocks, result: _BlockResult) -> list[list[Float[Array, " _"]]]:
+def _flat_leaves(valid: PyTree[Array] | None) -> list[Bool[Array, " _"]] | None:
+    if valid is None:
+        return None
+    leaves = [jnp.asarray(leaf, bool) for leaf in jax.tree.leaves(valid)]
+    return [leaf.reshape(-1) for leaf in leaves if leaf.size]
+
+
+def _normalise(blocks: Blocks, result: _BlockResult, extent: Extent) -> list[list[Float[Array, " _"]]]:
     """Divide each tensor's steps by the root mean square of its direction: PAPER.md 3.1.
 
     The paper's eq. (5) divides by the norm over N instead, which is sqrt(N) times as much.
     """
-    inverse = blocks.spread(jax.lax.rsqrt(blocks.mean(result.square_sums) + 1e-16))
+    mean_squares = blocks.mean(result.square_sums, extent.counts)
+    inverse = blocks.spread(jax.lax.rsqrt(mean_squares + 1e-16))
     return [blocks.unpack(step * inverse[:, row]) for row, step in enumerate(result.steps)]
 
 

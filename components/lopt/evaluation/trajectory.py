@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int32, Key
+from jaxtyping import Array, Float, Int32, Key, PyTree
 
 from lopt.architectures.base import eval_params
 from lopt.evaluation.target import Target
@@ -66,7 +66,8 @@ def train(
     def step(index: Int32[Array, ""], inner: _Inner) -> _Inner:
         batch_key = jax.random.fold_in(step_key, index)
         loss, gradient = loss_and_gradient(problem, inner.params, batch_key)
-        updates, opt_state = _update(transformation, gradient, inner, loss)
+        extra = {"value": loss, "valid": problem.valid()}
+        updates, opt_state = _update(transformation, gradient, inner, extra)
         return _Inner(optax.apply_updates(inner.params, updates), opt_state)
 
     # Bounds that are data, the first loop empty: the loss is compiled once, not twice.
@@ -85,10 +86,10 @@ def _update(
     transformation: optax.GradientTransformation,
     gradient: Params,
     inner: _Inner,
-    loss: Float[Array, ""],
+    extra: dict[str, PyTree[Array]],
 ) -> tuple[Params, optax.OptState]:
-    extra = isinstance(transformation, optax.GradientTransformationExtraArgs)
-    more = {"value": loss} if extra else {}
+    takes_more = isinstance(transformation, optax.GradientTransformationExtraArgs)
+    more = extra if takes_more else {}
     # optax.adam raises a float to an integer power, which strict promotion refuses; whoever
     # tests under it has to be able to evaluate what others wrote.
     with jax.numpy_dtype_promotion("standard"):
