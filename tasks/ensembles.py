@@ -15,19 +15,46 @@ if TYPE_CHECKING:
     from lopt.ensembles import Group
 
 
-def read_entries(conf: EnsembleConf) -> Any:
+def read_entries(conf: EnsembleConf) -> list[Any]:
     """Return the entries that the conf names, unchecked.
 
-    Raises `YamlError` for a file that cannot be read, `ValueError` for one without entries.
+    The file holds `entries`, a list, or `sets`, the names of files in the folder `sets` beside
+    it, or both. A set says to which category its entries belong; its name goes with them.
+
+    Raises `YamlError` for a file that cannot be read, `ValueError` for one of another form.
     """
     path = Path(conf.entries)
-    content = read_yaml(path if path.is_file() else settings.REPOSITORY / path)
-    if not isinstance(content, dict) or list(content) != ["entries"]:
-        raise ValueError(f"{path}: has to hold the one key 'entries', a list")
-    entries = content["entries"]
-    if not isinstance(entries, list):
-        raise ValueError(f"{path}: entries has to be a list, but is {entries!r}")
-    return entries
+    path = path if path.is_file() else settings.REPOSITORY / path
+    content = _mapping(path, required=(), optional=("sets", "entries"))
+    from_sets = [entry for name in content.get("sets", []) for entry in _read_set(path, name)]
+    return [*from_sets, *content.get("entries", [])]
+
+
+def _read_set(ensemble: Path, name: Any) -> list[Any]:
+    folder = ensemble.parent / "sets"
+    known = sorted(file.stem for file in folder.glob("*.yaml"))
+    if name not in known:
+        raise ValueError(f"{ensemble}: sets: {name!r} is none; allowed: {', '.join(known)}")
+    path = folder / f"{name}.yaml"
+    content = _mapping(path, required=("category", "entries"), optional=())
+    return [
+        {"category": content["category"], "problem_set": name, **entry}
+        if isinstance(entry, dict)
+        else entry
+        for entry in content["entries"]
+    ]
+
+
+def _mapping(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> dict[str, Any]:
+    content = read_yaml(path)
+    keys = set(content) if isinstance(content, dict) else set()
+    if not keys or keys - {*required, *optional} or set(required) - keys:
+        raise ValueError(f"{path}: has to hold {' and '.join(required or optional)}")
+    for key in keys & {"sets", "entries"}:
+        if not isinstance(content[key], list):
+            raise ValueError(f"{path}: {key} has to be a list, but is {content[key]!r}")
+    mapping: dict[str, Any] = content
+    return mapping
 
 
 @task(name="draw-ensemble", task_run_name="draw-ensemble-s{conf.seed}")

@@ -7,7 +7,18 @@ from typing import Any
 import numpy as np
 
 DISTRIBUTIONS = ("uniform", "log_uniform", "choice")
-DEFAULTS = {"count": 1, "weight": 1.0}
+CATEGORIES = (
+    "two_dimensional",
+    "convex",
+    "noisy",
+    "slow",
+    "transformed",
+    "networks",
+    "algorithms",
+    "other",
+)
+"""The five groups that the paper speaks of (PAPER.md section 5.5), and what is in none."""
+DEFAULTS = {"count": 1, "weight": 1.0, "category": "other", "problem_set": ""}
 REQUIRED = ("family", "spec")
 
 
@@ -47,12 +58,17 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _is_family(value: object) -> bool:
+def _is_name(value: object) -> bool:
     return isinstance(value, str) and value.isascii() and value.isidentifier()
 
 
 _RULES = {
-    "family": (_is_family, "a name of letters, digits and underscores"),
+    "family": (_is_name, "a name of letters, digits and underscores"),
+    "category": (lambda value: value in CATEGORIES, f"one of {', '.join(CATEGORIES)}"),
+    "problem_set": (
+        lambda value: value == "" or _is_name(value),
+        "a name of letters, digits and underscores, or empty",
+    ),
     "count": (lambda value: type(value) is int and value >= 1, "a whole number of at least 1"),
     "weight": (lambda value: _is_number(value) and value > 0, "a finite number above 0"),
 }

@@ -9,12 +9,15 @@ from typing import Any
 
 from lopt.ensemble_entries import EnsembleError
 
-FORMAT = "1"
+FORMAT = "2"
 COLUMNS = {
     "index": "int64",
+    "category": "string",
+    "problem_set": "string",
     "family": "string",
     "spec": "string",
     "program": "string",
+    "data_sets": "string",
     "weight": "double",
     "seed": "int64",
 }

@@ -27,11 +27,18 @@ class Row:
     """
 
     index: int
+    category: str
+    """What kind of difficulty it stands for: one of `lopt.ensemble_entries.CATEGORIES`."""
+    problem_set: str
+    """The set of problems that the entry belongs to, such as "noisy_quadratic"; may be empty."""
     family: str
+    """What is stacked and reported together."""
     spec: str
     """Canonical JSON, without distributions; see `lopt.problems.specs`."""
     program: str
     """Equal for two rows exactly if their problems share one compiled program."""
+    data_sets: str
+    """JSON: the digest of each data set that the spec names."""
     weight: float
     """How much of the meta-training this row gets, relative to the other rows."""
     seed: int

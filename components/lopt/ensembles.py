@@ -92,7 +92,7 @@ def draw_ensemble(entries: Sequence[Any], seed: int) -> Ensemble:
     (1 by default), each with its own numbers where the spec holds a distribution
     (`{"uniform": [low, high]}`, `{"log_uniform": [low, high]}`, `{"choice": [...]}`), which
     share the entry's `weight` (1 by default) among them, so that more rows mean more variety
-    but no more attention.
+    but no more attention. It may also say to which `category` and `problem_set` it belongs.
 
     Raises `EnsembleError` before anything is drawn from JAX, naming entry, key and value.
 
@@ -124,9 +124,12 @@ def _row(index: int, entry: Mapping[str, Any], generator: np.random.Generator, w
         raise EnsembleError(str(error)) from error
     return Row(
         index=index,
+        category=entry["category"],
+        problem_set=entry["problem_set"],
         family=entry["family"],
         spec=_canonical(spec),
         program=program_digest(problem),
+        data_sets="{}",
         weight=entry["weight"] / entry["count"],
         seed=int(generator.integers(2**31)),
     )
