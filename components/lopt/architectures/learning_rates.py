@@ -46,6 +46,24 @@ class RandomLearningRate(eqx.Module):
 InitialLearningRate = float | int | Float[Array, ""] | RandomLearningRate
 
 
+def check_initial_learning_rate(initial: InitialLearningRate) -> None:
+    """Raise `ValueError` for a number that is not positive and finite.
+
+    Of an array, which may be traced, the values are not looked at.
+
+    **Example**
+
+    ```python
+    check_initial_learning_rate(1e-3)
+    ```
+    """
+    if isinstance(initial, float | int) and not 0.0 < initial < math.inf:
+        raise ValueError(
+            f"The initial learning rate must be positive and finite, but is {initial}; without "
+            f"one it is {DEFAULT_LEARNING_RATE}."
+        )
+
+
 def initial_log_learning_rates(
     initial: InitialLearningRate, sizes: Sequence[int]
 ) -> list[Float[Array, " scalars"]]:
@@ -60,11 +78,7 @@ def initial_log_learning_rates(
     weights, bias = initial_log_learning_rates(1e-3, sizes=[20, 2])
     ```
     """
-    if isinstance(initial, float | int) and not 0.0 < initial < math.inf:
-        raise ValueError(
-            f"The initial learning rate must be positive and finite, but is {initial}; without "
-            f"one it is {DEFAULT_LEARNING_RATE}."
-        )
+    check_initial_learning_rate(initial)
     if not isinstance(initial, RandomLearningRate):
         log_rate = jnp.log(jnp.asarray(initial, jnp.float32))
         return [jnp.full((size,), log_rate) for size in sizes]

@@ -1,0 +1,51 @@
+"""What leaves of any kind become on the way from a gradient to an update."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lopt.architectures.elementwise import check_params, clean_gradient, updates_like
+
+LEAVES = {
+    "number": 2.0,
+    "numpy": np.ones((2, 3), np.float32),
+    "half": jnp.ones((3,), jnp.float16),
+    "brain": jnp.ones((), jnp.bfloat16),
+    "empty": jnp.zeros((0, 2)),
+    "nothing": None,
+}
+
+
+def test_a_gradient_of_any_dtype_is_computed_with_in_float32() -> None:
+    cleaned = clean_gradient(LEAVES)
+    assert cleaned["nothing"] is None
+    dtypes = {leaf.dtype.name for leaf in cleaned.values() if leaf is not None}
+    assert dtypes == {"float32"}
+
+
+def test_updates_are_minus_the_steps_in_the_gradient_s_dtypes_and_shapes() -> None:
+    steps = jax.tree.map(lambda leaf: -leaf.reshape(-1), clean_gradient(LEAVES))
+    updates = updates_like(LEAVES, steps)
+    assert updates["nothing"] is None
+    for name, leaf in LEAVES.items():
+        if leaf is not None:
+            assert updates[name].dtype == jnp.asarray(leaf).dtype
+            np.testing.assert_array_equal(updates[name], jnp.asarray(leaf))
+
+
+def test_a_step_out_of_the_dtype_s_range_is_cut_to_it() -> None:
+    gradient = {"half": jnp.ones((2,), jnp.float16)}
+    updates = updates_like(gradient, {"half": jnp.array([1e9, -1e9])})
+    np.testing.assert_array_equal(updates["half"], np.array([-65504, 65504], np.float16))
+
+
+def test_entries_that_are_no_numbers_count_as_zero() -> None:
+    cleaned = clean_gradient({"bad": jnp.array([jnp.nan, jnp.inf, -jnp.inf, 1.5])})
+    np.testing.assert_array_equal(cleaned["bad"], [0, 0, 0, 1.5])
+
+
+def test_whole_numbers_are_no_params() -> None:
+    check_params(LEAVES)
+    with pytest.raises(TypeError, match=r"\['layer'\]\[1\].*int32"):
+        check_params({"layer": [jnp.ones(2), jnp.ones(2, jnp.int32)]})
