@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 
 from lopt.architectures.base import LearnedOptimizer
+from lopt.state_size import state_bytes_per_param
 
 
 def model_card(optimizer: LearnedOptimizer, uri: str = "models:/learned-optimizer@champion") -> str:
@@ -22,6 +23,7 @@ def model_card(optimizer: LearnedOptimizer, uri: str = "models:/learned-optimize
     facts = {
         "Architecture": f"{architecture.__name__}, version {architecture.version}",
         "Meta-params": f"{meta_params:,}",
+        "Optimizer state": f"{state_bytes_per_param(optimizer):.1f} bytes per param (Adam's: 8)",
         **{f"`{name}`": repr(v) for name, v in optimizer.hyper_parameters().items()},
     }
     return f"""# A learned optimizer

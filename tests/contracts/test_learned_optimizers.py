@@ -13,6 +13,7 @@ import lopt.architectures
 from lopt import release
 from lopt.architectures import LearnedOptimizer, RandomLearningRate, eval_params
 from lopt.catalogue import concrete_classes
+from lopt.state_size import state_bytes_per_param
 
 CLASSES = concrete_classes(lopt.architectures, LearnedOptimizer)
 EXAMPLES = [
@@ -318,3 +319,8 @@ def test_params_without_any_elements_are_left_alone(optimizer) -> None:
     updates, state = transformation.update(params, transformation.init(params), params)
     assert signature(updates) == signature(params)
     assert signature(eval_params(state, params)) == signature(params)
+
+
+@every_optimizer
+def test_it_can_be_told_how_much_is_kept_for_every_scalar(optimizer) -> None:
+    assert 0 <= state_bytes_per_param(optimizer, (8, 16)) < float("inf")
