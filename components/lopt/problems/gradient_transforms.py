@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from lopt.problems.arguments import scalar
-from lopt.problems.base import Batch, Params, Problem
+from lopt.problems.base import Params, Problem
 from lopt.problems.quadratics import Bowl, Quadratic
 from lopt.problems.transforms import Transform
 
@@ -28,12 +28,6 @@ class GradientTransform(Transform):
     @abstractmethod
     def perturb_tensor(self, gradient: Array, key: Key[Array, ""]) -> Array:
         """Return the tensor that the optimizer is shown, of the same shape and dtype."""
-
-    def init(self, key: Key[Array, ""]) -> Params:
-        return self.inner.init(key)
-
-    def loss(self, params: Params, batch: Batch, key: Key[Array, ""]) -> Float[Array, ""]:
-        return self.inner.loss(params, batch, key)
 
     def perturb_gradient(self, gradient: Params, key: Key[Array, ""]) -> Params:
         inner_key, own_key = jax.random.split(key)

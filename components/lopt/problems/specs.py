@@ -103,6 +103,8 @@ def _inner_specs(spec: Mapping[str, Any], constructor: Constructor, where: str) 
 
 def _converted(value: Any, annotation: Any, where: str) -> Any:
     """Return the JSON value as the constructor's type, or say what was wanted."""
+    if annotation is bool and isinstance(value, bool):
+        return value
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if annotation is float and is_number and math.isfinite(value):
         return float(value)
@@ -120,6 +122,7 @@ def _is_list(value: object) -> bool:
 
 
 _WANTED = {
+    bool: "true or false",
     float: "a finite number",
     int: "a whole number",
     str: "a text",

@@ -35,6 +35,11 @@ class Sum(Problem):
             raise ValueError("A sum must have at least one part, but the list is empty.")
         self.parts = tuple(parts)
 
+    # A property, because it is known of instances only.
+    @property
+    def nonnegative(self) -> bool:  # type: ignore[override]
+        return all(part.nonnegative for part in self.parts)
+
     def init(self, key: Key[Array, ""]) -> Params:
         return tuple(part.init(part_key) for part, part_key in self._with_keys(key))
 
@@ -59,6 +64,15 @@ class Sum(Problem):
             for index, (part, part_key) in enumerate(self._with_keys(key))
         )
 
+    def valid(self) -> Params | None:
+        of_parts = [part.valid() for part in self.parts]
+        if all(valid is None for valid in of_parts):
+            return None
+        return tuple(
+            _all_valid(part) if valid is None else valid
+            for part, valid in zip(self.parts, of_parts, strict=True)
+        )
+
     def _with_keys(self, key: Key[Array, ""]) -> list[tuple[Problem, Key[Array, ""]]]:
         keys = jax.random.split(key, len(self.parts))
         return [(part, keys[index]) for index, part in enumerate(self.parts)]
@@ -68,3 +82,8 @@ class Sum(Problem):
         noisy = GradientNoise(Quadratic(dimensions=3, key=jax.random.key(0)), std=0.5)
         bowl = Bowl(condition_number=5.0)
         return [cls([noisy, TwoDimensional(function="Ackley")]), cls([cls([bowl]), bowl])]
+
+
+def _all_valid(part: Problem) -> Params:
+    shapes = jax.eval_shape(lambda: part.init(jax.random.key(0)))
+    return jax.tree.map(lambda leaf: jnp.ones(leaf.shape, jnp.bool_), shapes)
