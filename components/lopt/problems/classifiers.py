@@ -1,6 +1,7 @@
 """Small classifiers on generated data: PAPER.md section 5.2."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -88,6 +89,8 @@ class FullyConnected(Problem):
     ```
     """
 
+    classes: ClassVar[int] = 2
+
     samples: Samples
     hidden: tuple[int, ...] = eqx.field(static=True)
     activation: str = eqx.field(static=True)
@@ -110,7 +113,7 @@ class FullyConnected(Problem):
         self.samples = Samples(*drawn, batch_size=batch_size)
 
     def init(self, key: Key[Array, ""]) -> Params:
-        return init_layers(key, (self.samples.inputs.shape[-1], *self.hidden, 2))
+        return init_layers(key, (self.samples.inputs.shape[-1], *self.hidden, self.classes))
 
     def loss(self, params: Params, batch: Batch, key: Key[Array, ""]) -> Float[Array, ""]:
         del key

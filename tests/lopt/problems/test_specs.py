@@ -12,6 +12,7 @@ from lopt.problems.programs import program_digest
 
 QUADRATIC = {"problem": "Quadratic", "dimensions": 2}
 RESCALED = {"problem": "Rescale", "scale": 10, "of": QUADRATIC}
+LOGARITHM = {"problem": "LogObjective", "of": QUADRATIC}
 
 
 def assert_equal(one, other):
@@ -51,6 +52,12 @@ def test_a_spec_can_be_checked_without_drawing_anything(getkey):
     assert shape.matrix.shape == (10**5, 10**5)
 
 
+@pytest.mark.parametrize("applied", [True, False])
+def test_true_and_false_are_what_they_are_in_json(applied, getkey):
+    spec = json.loads(json.dumps({"problem": "LogObjective", "applied": applied, "of": QUADRATIC}))
+    assert bool(build(spec, getkey()).applied) is applied
+
+
 def test_every_problem_there_is_can_be_named():
     assert {"Bowl", "Quadratic", "Rescale", "Sum", "TwoDimensional"} <= set(constructors())
     assert constructors()["Rescale"].values == {"scale": float}
@@ -63,12 +70,15 @@ def test_every_problem_there_is_can_be_named():
     [
         ("Bowl", "spec must be a mapping with the key 'problem', .* but is 'Bowl'"),
         ({}, "spec must be a mapping with the key 'problem'"),
-        ({"problem": "Rosenbrok"}, r"spec\.problem: unknown problem 'Rosenbrok'; known: Bowl, "),
+        (
+            {"problem": "Rosenbrok"},
+            r"spec\.problem: unknown problem 'Rosenbrok'; known: BadInitialization, Bat",
+        ),
         ({"problem": ["Bowl"]}, r"spec\.problem: unknown problem \['Bowl'\]"),
         ({"problem": "Bowl"}, r"spec\.condition_number is missing: Bowl needs it"),
         (
             {**QUADRATIC, "dimension": 3},
-            r"spec\.dimension: unknown argument of Quadratic, .* 3; allowed: dimensions\.",
+            r"spec\.dimension: unknown argument of Quadratic, .* 3; allowed: dim",
         ),
         ({**QUADRATIC, "of": QUADRATIC}, r"spec\.of: unknown argument of Quadratic"),
         ({**QUADRATIC, "key": 1}, r"spec\.key: unknown argument of Quadratic"),
@@ -78,6 +88,9 @@ def test_every_problem_there_is_can_be_named():
         ({**RESCALED, "scale": "big"}, r"spec\.scale must be a finite number, but is 'big'"),
         ({**RESCALED, "scale": float("nan")}, r"spec\.scale must be a finite number, but is nan"),
         ({**RESCALED, "scale": 0}, r"spec \(Rescale\): scale must be .* above 0, but is 0"),
+        ({**RESCALED, "scale": True}, r"spec\.scale must be a finite number, but is True"),
+        ({**LOGARITHM, "applied": 1}, r"spec\.applied must be true or false, but is 1"),
+        ({**LOGARITHM, "applied": "yes"}, r"spec\.applied must be true or false, but is 'yes'"),
         ({"problem": "Rescale", "scale": 1}, r"spec\.of is missing: Rescale needs it"),
         ({**RESCALED, "of": [QUADRATIC]}, r"spec\.of must be a mapping"),
         ({"problem": "Sum", "of": QUADRATIC}, r"spec\.of must be a list of problems, but is \{"),

@@ -19,10 +19,30 @@ from lopt.problems import (
     TwoDimensional,
     loss_and_gradient,
 )
+from lopt.problems.initialization import BadInitialization
+from lopt.problems.programs import program_digest
+from lopt.problems.quadratics import IsotropicQuadratic, Saddle
+from lopt.problems.rescale_each import RescaleEach
 
 KEY = jax.random.key(0)
 QUADRATIC = Quadratic(dimensions=3, key=KEY)
 step = jax.jit(loss_and_gradient)
+
+
+@jax.jit
+def hessian(problem, params):
+    return jax.hessian(problem.loss)(params, None, KEY)
+
+
+class FirstParam(Saddle):
+    """A problem whose loss can be set to anything."""
+
+    def loss(self, params, batch, key):
+        return params[0]
+
+
+def assert_equal(one, other):
+    jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
 def assert_close(one, other, rtol=1e-4, atol=1e-4):
@@ -69,6 +89,58 @@ def test_the_log_objective_is_monotone_and_not_negative(one, other):
     expected = np.log(np.float64(high) + 1e-6) - np.log(1e-6)
     np.testing.assert_allclose(high_log, expected, rtol=1e-5, atol=1e-6)
     assert (low_log < high_log) or np.isclose(low, high, rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("inner_loss", [0.0, 1.0, 1e37, np.inf, -1.0])
+def test_a_log_objective_that_is_not_applied_is_the_inner_problem(inner_loss):
+    inner, params = FirstParam(), jnp.asarray([inner_loss, 0.0], jnp.float32)
+    plain = LogObjective(inner, applied=False)
+    assert_equal(step(plain, params, KEY), step(inner, params, KEY))
+    np.testing.assert_array_equal(hessian(plain, params), 0.0)
+
+
+def test_a_log_objective_hides_no_loss_that_is_not_a_number(getkey):
+    params = jnp.full((3, 1), jnp.nan, jnp.float32)
+    assert jnp.isnan(LogObjective(QUADRATIC).loss(params, None, getkey()))
+
+
+def test_the_gradient_of_the_logarithm_is_relative(getkey):
+    params, key = QUADRATIC.init(getkey()), getkey()
+    loss, inner_gradient = step(QUADRATIC, params, key)
+    _, gradient = step(LogObjective(QUADRATIC), params, key)
+    expected = np.float64(inner_gradient) / (np.float64(loss) + 1e-6)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4)
+
+
+def test_plain_and_logarithmic_problems_share_one_program():
+    plain, logarithmic = LogObjective(QUADRATIC, applied=False), LogObjective(QUADRATIC)
+    assert program_digest(plain) == program_digest(logarithmic)
+
+
+def test_whether_losses_can_be_negative_goes_through_transforms_and_sums():
+    rescaled = Rescale(Saddle(), scale=2.0)
+    assert not Sum([QUADRATIC, GradientNoise(rescaled, std=1.0)]).nonnegative
+    assert not LogObjective(rescaled, applied=False).nonnegative
+    assert Sum([QUADRATIC, Rescale(QUADRATIC, scale=2.0)]).nonnegative
+
+
+def test_a_bad_initialization_is_the_inner_one_times_the_factor_plus_noise(getkey):
+    wide, params_key = IsotropicQuadratic(dimensions=5000), getkey()
+    # The inner start gets the first of two keys.
+    inner_key, _ = jax.random.split(params_key)
+    inner_start = wide.init(inner_key)
+    as_it_was = BadInitialization(wide).init(params_key)
+    np.testing.assert_array_equal(as_it_was, inner_start)
+    far = BadInitialization(wide, factor=3.0, shift=0.5).init(params_key)
+    noise = np.float64(far) - 3 * np.float64(inner_start)
+    np.testing.assert_allclose(noise.std(), 0.5, rtol=0.05)
+    np.testing.assert_allclose(np.mean(noise * np.float64(inner_start)), 0, atol=0.04)
+
+
+def test_a_bad_initialization_leaves_loss_and_gradient_alone(getkey):
+    params, key = QUADRATIC.init(getkey()), getkey()
+    bad = BadInitialization(QUADRATIC, factor=10.0, shift=2.0)
+    assert_equal(step(bad, params, key), step(QUADRATIC, params, key))
 
 
 @pytest.mark.parametrize("transform", [LogObjective, SparseGradient])
@@ -139,6 +211,27 @@ def test_every_part_of_a_sum_has_its_own_noise_and_no_other(getkey):
     np.testing.assert_allclose(third.std(), 5.0, rtol=0.05)
 
 
+def test_a_sum_tells_padding_in_one_of_its_parts():
+    padded = Quadratic(dimensions=1, padded_to=3, key=KEY)
+    assert Sum([QUADRATIC, QUADRATIC]).valid() is None
+    shallow, deep = Sum([QUADRATIC, padded]), Sum([Sum([padded]), Bowl(condition_number=5.0)])
+    np.testing.assert_array_equal(shallow.valid()[0], np.ones((3, 1), bool))
+    np.testing.assert_array_equal(shallow.valid()[1], [[True], [False], [False]])
+    np.testing.assert_array_equal(deep.valid()[0][0], [[True], [False], [False]])
+    np.testing.assert_array_equal(deep.valid()[1], np.ones((2, 1), bool))
+
+
+def test_transforms_keep_padding_where_it_is(getkey):
+    padded = Quadratic(dimensions=1, padded_to=3, key=KEY)
+    noisy = GradientNoise(BadInitialization(padded, shift=3.0), std=1.0)
+    problem = RescaleEach(LogObjective(SparseGradient(noisy, probability=0.1)), key=KEY)
+    np.testing.assert_array_equal(problem.valid(), padded.valid())
+    params = problem.init(getkey())
+    _, gradient = step(problem, params, getkey())
+    np.testing.assert_array_equal(params[1:], 0.0)
+    np.testing.assert_array_equal(gradient[1:], 0.0)
+
+
 def test_a_sum_draws_every_part_with_a_key_of_its_own(getkey):
     first, second = Sum([QUADRATIC, QUADRATIC]).draw(getkey()).parts
     assert (first.matrix != second.matrix).all()
@@ -168,6 +261,9 @@ def test_a_transform_shows_the_data_of_its_inner_problem(getkey):
         (lambda: SparseGradient(QUADRATIC, probability=1.0), "at least 0 and below 1, but is 1.0"),
         (lambda: SparseGradient(QUADRATIC, probability=-0.1), "at least 0 and below 1, but is -0"),
         (lambda: Sum([]), "at least one part"),
+        (lambda: LogObjective(Rescale(Saddle(), scale=2.0)), "loss of Saddle can be below 0"),
+        (lambda: BadInitialization(QUADRATIC, factor=-1.0), "factor must be .* least 0, but is -1"),
+        (lambda: BadInitialization(QUADRATIC, shift=-1.0), "shift must be .* least 0, but is -1.0"),
     ],
 )
 def test_amounts_out_of_range_are_refused(make, message):
