@@ -56,8 +56,12 @@ def _architecture(conf: MetaTrainingConf) -> list[str]:
     key = f"meta_training.architecture: {conf.architecture!r} is not allowed"
     if conf.architecture not in known:
         return [f"{key}; allowed: one of {', '.join(known)}"]
-    if not hasattr(known[conf.architecture], conf.preset):
-        return [f"meta_training.preset: {conf.architecture} has none called {conf.preset!r}"]
+    presets = known[conf.architecture].presets
+    if conf.preset not in presets:
+        return [
+            f"meta_training.preset: {conf.preset!r} is not allowed; "
+            f"allowed: one of {', '.join(presets)}, which {conf.architecture} has"
+        ]
     return []
 
 

@@ -65,8 +65,11 @@ class MetaTrainingConf(StageConf):
     architecture: str = Field(
         default="HierarchicalRNN", min_length=1, description="A class of lopt.architectures."
     )
-    preset: Literal["release", "paper"] = Field(
-        default="release", description="Settings of the published code, or of the paper."
+    preset: str = Field(
+        default="release",
+        min_length=1,
+        description="Settings of the architecture: release (its published code's) for all of "
+        "them, others by architecture, such as paper for HierarchicalRNN.",
     )
     seed: Seed = Field(
         default=0, description="Seed of the first meta-params and of all that is drawn later."

@@ -46,3 +46,28 @@ def test_a_learning_rate_that_is_there_twice_is_refused() -> None:
 def test_an_alias_that_mlflow_would_refuse_after_the_work_is_refused_before(alias: str) -> None:
     (line,) = refused(f"publication.alias={alias}")
     assert line.startswith(f"publication.alias: '{alias}' is not allowed")
+
+
+def test_a_preset_that_the_architecture_has_not_is_refused_naming_those_it_has() -> None:
+    (line,) = refused("preset=best")
+    assert line == (
+        "meta_training.preset: 'best' is not allowed; "
+        "allowed: one of release, paper, which HierarchicalRNN has"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("sets: [quadratics]", "sets: 'quadratics' is none; allowed: bowl, dependency_chain"),
+        ("sets: bowl", "sets has to be a list, but is 'bowl'"),
+        ("set: [bowl]", "has to hold sets and entries"),
+        ("[]", "has to hold sets and entries"),
+    ],
+)
+def test_sets_that_there_are_not_are_refused(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "sets").symlink_to(Path("conf/ensembles/sets").absolute())
+    path = tmp_path / "entries.yaml"
+    path.write_text(content)
+    (line,) = refused(f"ensemble.entries={path}")
+    assert message in line

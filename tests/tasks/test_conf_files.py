@@ -67,7 +67,7 @@ def test_a_wrong_type_is_refused(tmp_path: Path, value: str) -> None:
 def test_all_mistakes_are_named_in_one_go(tmp_path: Path) -> None:
     lines = refused(
         tmp_path,
-        "meta_training: {preset: best, clip_norm: -1}\ndatasets: {names: [digits, birds]}",
+        "meta_training: {problems: 0, clip_norm: -1}\ndatasets: {names: [digits, birds]}",
         "unroll_step=3",
         "ensemble.seed=x",
     )
@@ -75,8 +75,8 @@ def test_all_mistakes_are_named_in_one_go(tmp_path: Path) -> None:
         "unroll_step",
         "datasets.names.1",
         "ensemble.seed",
-        "meta_training.preset",
         "meta_training.clip_norm",
+        "meta_training.problems",
     ]
 
 
