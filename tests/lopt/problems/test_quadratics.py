@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lopt.problems import Bowl, Quadratic
+from lopt.problems.quadratics import IsotropicQuadratic, Saddle
 
 KEY = jax.random.key(0)
 bowl_loss = jax.jit(
@@ -39,6 +40,17 @@ def test_a_quadratic_vanishes_at_its_solution(getkey):
     solution = np.linalg.solve(np.float64(problem.matrix), np.float64(problem.target))
     loss = problem.loss(jnp.asarray(solution, jnp.float32), None, getkey())
     np.testing.assert_allclose(loss, 0.0, atol=1e-8)
+
+
+def test_a_quadratic_without_padding_is_drawn_like_before_there_was_padding(getkey):
+    key = getkey()
+    problem = Quadratic(dimensions=3, key=key)
+    matrix_key, target_key = jax.random.split(key)
+    np.testing.assert_array_equal(problem.matrix, jax.random.normal(matrix_key, (3, 3)))
+    np.testing.assert_array_equal(problem.target, jax.random.normal(target_key, (3, 1)))
+    assert len(jax.tree.leaves(problem)) == 2
+    assert problem.valid() is None
+    np.testing.assert_array_equal(problem.init(key), jax.random.normal(key, (3, 1)))
 
 
 def test_first_losses_of_quadratics_have_the_mean_that_theory_gives():
@@ -83,3 +95,19 @@ def test_a_bowl_that_is_none_is_refused(arguments, message):
 def test_a_quadratic_without_dimensions_is_refused(getkey):
     with pytest.raises(ValueError, match=r"dimensions must be .* at least 1, but is 0"):
         Quadratic(dimensions=0, key=getkey())
+
+
+def test_an_isotropic_quadratic_is_the_squared_length(getkey):
+    problem = IsotropicQuadratic(dimensions=5)
+    params = problem.init(getkey())
+    assert params.shape == (5, 1)
+    expected = np.sum(np.float64(params) ** 2)
+    np.testing.assert_allclose(problem.loss(params, None, getkey()), expected, rtol=1e-6)
+
+
+def test_a_saddle_goes_up_along_one_axis_and_down_along_the_other(getkey):
+    problem = Saddle()
+    assert problem.init(getkey()).shape == (2,)
+    losses = [problem.loss(jnp.float32([x, y]), None, KEY) for x, y in ((3, 0), (0, 3), (3, 2))]
+    np.testing.assert_allclose(losses, [9.0, -9.0, 5.0])
+    assert not problem.nonnegative
