@@ -30,6 +30,8 @@ class GlobalLearningRate(LearnedOptimizer):
     `initial_learning_rate` of `transformation` changes nothing: the rate was learned, and is
     used as learned. To scale it, put `optax.scale` behind it.
 
+    Meta-train with a meta-learning rate of some 3e-2; a network's 3e-3 moves logarithms slowly.
+
     **Example**
 
     ```python

@@ -37,6 +37,8 @@ class LearningRateSchedule(LearnedOptimizer):
     `initial_learning_rate` of `transformation` changes nothing: the rates were learned, and
     are used as learned. To scale them, put `optax.scale` behind it.
 
+    Meta-train with a meta-learning rate of some 3e-2; a network's 3e-3 moves logarithms slowly.
+
     Raises `ValueError` for `steps` less than 1.
 
     **Example**
