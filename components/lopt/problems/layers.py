@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
 from lopt.problems.base import Batch, Params
 
@@ -44,10 +44,10 @@ def init_layers(key: Key[Array, ""], widths: Sequence[int]) -> Params:
 def classification_loss(
     layers: Params, batch: Batch, activation: Callable[[Array], Array]
 ) -> Float[Array, ""]:
-    """Return the mean cross-entropy of the softmax plus 1e-3 times the mean squared norm.
+    """Return the penalized cross-entropy of a network with `activation` between its layers.
 
-    The mean of the norms is over tensors. The paper's code looks at the first of two logits
-    only and can have no more than two classes (PAPER.md section 9, items 15 and 19).
+    The paper's code looks at the first of two logits only and can have no more than two
+    classes (PAPER.md section 9, items 15 and 19).
 
     **Example**
 
@@ -59,7 +59,24 @@ def classification_loss(
     for weights, bias in layers[:-1]:
         units = activation(units @ weights + bias[None, :])
     weights, bias = layers[-1]
-    log_probabilities = jax.nn.log_softmax(units @ weights + bias[None, :])
+    logits = units @ weights + bias[None, :]
+    return penalized_cross_entropy(logits, labels, layers)
+
+
+def penalized_cross_entropy(
+    logits: Float[Array, "samples classes"], labels: Int[Array, " samples"], params: Params
+) -> Float[Array, ""]:
+    """Return the mean cross-entropy of the softmax plus 1e-3 times the mean squared norm.
+
+    The mean of the norms is over the tensors of `params`.
+
+    **Example**
+
+    ```python
+    loss = penalized_cross_entropy(inputs @ weights, labels, (weights,))
+    ```
+    """
+    log_probabilities = jax.nn.log_softmax(logits)
     chosen = jnp.take_along_axis(log_probabilities, labels[:, None], axis=1)
-    norms = jnp.stack([jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(layers)])
+    norms = jnp.stack([jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(params)])
     return L2_PENALTY * jnp.mean(norms) - jnp.mean(chosen)
