@@ -2,9 +2,11 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key
 
 from lopt.problems.arguments import scalar
@@ -12,11 +14,14 @@ from lopt.problems.base import Params, Problem
 from lopt.problems.quadratics import Bowl, Quadratic
 from lopt.problems.transforms import Transform
 
+Vector: TypeAlias = Float[Array, "scalars"]
+
 
 class GradientTransform(Transform):
-    """The inner problem, with every tensor of its gradients changed at random.
+    """The inner problem, with every entry of its gradients changed at random.
 
-    Every tensor gets its own key. The inner problem's own change comes first.
+    All tensors are changed as one vector, because each draw from a key would be code of its
+    own in the compiled program. The inner problem's own change comes first.
 
     **Example**
 
@@ -26,16 +31,15 @@ class GradientTransform(Transform):
     """
 
     @abstractmethod
-    def perturb_tensor(self, gradient: Array, key: Key[Array, ""]) -> Array:
-        """Return the tensor that the optimizer is shown, of the same shape and dtype."""
+    def perturb_vector(self, gradient: Vector, key: Key[Array, ""]) -> Vector:
+        """Return what the optimizer is shown of all entries, of the same dtype."""
 
     def perturb_gradient(self, gradient: Params, key: Key[Array, ""]) -> Params:
         inner_key, own_key = jax.random.split(key)
         inner_gradient = self.inner.perturb_gradient(gradient, inner_key)
-        leaves, structure = jax.tree.flatten(inner_gradient)
-        keys = jax.random.split(own_key, len(leaves))
-        perturbed = [self.perturb_tensor(leaf, keys[i]) for i, leaf in enumerate(leaves)]
-        return jax.tree.unflatten(structure, perturbed)
+        vector, with_shapes = ravel_pytree(inner_gradient)
+        perturbed: Params = with_shapes(self.perturb_vector(vector, own_key))
+        return perturbed
 
 
 class GradientNoise(GradientTransform):
@@ -57,7 +61,7 @@ class GradientNoise(GradientTransform):
         self.inner = inner
         self.std = scalar("std", std, at_least=0.0)
 
-    def perturb_tensor(self, gradient: Array, key: Key[Array, ""]) -> Array:
+    def perturb_vector(self, gradient: Vector, key: Key[Array, ""]) -> Vector:
         noise = jax.random.normal(key, gradient.shape, gradient.dtype)
         return gradient + self.std.astype(gradient.dtype) * noise
 
@@ -87,7 +91,7 @@ class SparseGradient(GradientTransform):
         self.inner = inner
         self.probability = scalar("probability", probability, at_least=0.0, below=1.0)
 
-    def perturb_tensor(self, gradient: Array, key: Key[Array, ""]) -> Array:
+    def perturb_vector(self, gradient: Vector, key: Key[Array, ""]) -> Vector:
         is_kept = jax.random.uniform(key, gradient.shape, jnp.float32) >= self.probability
         return jnp.where(is_kept, gradient, jnp.zeros_like(gradient))
 

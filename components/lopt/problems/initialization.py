@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key
 
 from lopt.problems.arguments import scalar
@@ -36,13 +37,9 @@ class BadInitialization(Transform):
 
     def init(self, key: Key[Array, ""]) -> Params:
         inner_key, own_key = jax.random.split(key)
-        leaves, structure = jax.tree.flatten(self.inner.init(inner_key))
-        keys = jax.random.split(own_key, len(leaves))
-        bad = [self._moved(leaf, keys[index]) for index, leaf in enumerate(leaves)]
-        return self._without_padding(jax.tree.unflatten(structure, bad))
-
-    def _moved(self, start: Array, key: Key[Array, ""]) -> Array:
-        return self.factor * start + self.shift * jax.random.normal(key, start.shape, start.dtype)
+        start, with_shapes = ravel_pytree(self.inner.init(inner_key))
+        noise = jax.random.normal(own_key, start.shape, start.dtype)
+        return self._without_padding(with_shapes(self.factor * start + self.shift * noise))
 
     def _without_padding(self, params: Params) -> Params:
         valid = self.valid()
