@@ -20,6 +20,8 @@ import numpy as np
 from lopt.ensemble_entries import EnsembleError, checked_entry, drawn
 from lopt.ensemble_files import read_table, write_table
 from lopt.ensemble_rows import Group, Row, stacked
+from lopt.problems.images import NO_DATA_SETS, DataSets
+from lopt.problems.named_data_sets import named_data_sets
 from lopt.problems.programs import program_digest
 from lopt.problems.specs import SpecError, build
 
@@ -67,11 +69,19 @@ class Ensemble:
             )
         return ensemble
 
-    def groups(self) -> tuple[Group, ...]:
+    @property
+    def data_sets(self) -> dict[str, str]:
+        """The digest of each data set that the rows are made of, by name."""
+        of_rows = [json.loads(row.data_sets) for row in self.rows]
+        return dict(sorted(pair for of_row in of_rows for pair in of_row.items()))
+
+    def groups(self, data_sets: DataSets = NO_DATA_SETS) -> tuple[Group, ...]:
         """Build all problems and stack those of one family that share a program.
 
         A family that needs several programs becomes "family", "family/2" and so on, in the
-        order of the rows.
+        order of the rows. `data_sets` maps the names that specs use to data sets.
+
+        Raises `EnsembleError` for what `Row.build` refuses: other data, or another lopt.
         """
         rows_of = collections.defaultdict(list)
         for row in self.rows:
@@ -81,11 +91,14 @@ class Ensemble:
         for (family, _), rows in rows_of.items():
             seen[family] += 1
             number = seen[family]
-            groups.append(stacked(family if number == 1 else f"{family}/{number}", rows))
+            name = family if number == 1 else f"{family}/{number}"
+            groups.append(stacked(name, rows, data_sets))
         return tuple(groups)
 
 
-def draw_ensemble(entries: Sequence[Any], seed: int) -> Ensemble:
+def draw_ensemble(
+    entries: Sequence[Any], seed: int, data_sets: DataSets = NO_DATA_SETS
+) -> Ensemble:
     """Draw the rows that a conf describes; the same entries and seed give the same rows.
 
     An entry is `{"family": "bowls", "count": 8, "weight": 1.0, "spec": {...}}`: `count` rows
@@ -93,6 +106,9 @@ def draw_ensemble(entries: Sequence[Any], seed: int) -> Ensemble:
     (`{"uniform": [low, high]}`, `{"log_uniform": [low, high]}`, `{"choice": [...]}`), which
     share the entry's `weight` (1 by default) among them, so that more rows mean more variety
     but no more attention. It may also say to which `category` and `problem_set` it belongs.
+
+    Specs may name the data sets that are given; rows say with which digests they were drawn,
+    and are built of no others. Only shapes are looked at: `jax.ShapeDtypeStruct` will do.
 
     Raises `EnsembleError` before anything is drawn from JAX, naming entry, key and value.
 
@@ -110,18 +126,32 @@ def draw_ensemble(entries: Sequence[Any], seed: int) -> Ensemble:
     for number, entry in enumerate(entries):
         checked = checked_entry(entry, f"entries[{number}]")
         for _ in range(checked["count"]):
-            rows.append(_row(len(rows), checked, generator, f"entries[{number}].spec"))
+            where = f"entries[{number}].spec"
+            rows.append(_row(len(rows), checked, generator, where, data_sets))
     return Ensemble(tuple(rows))
 
 
-def _row(index: int, entry: Mapping[str, Any], generator: np.random.Generator, where: str) -> Row:
+def _row(
+    index: int,
+    entry: Mapping[str, Any],
+    generator: np.random.Generator,
+    where: str,
+    data_sets: DataSets,
+) -> Row:
     spec = drawn(entry["spec"], generator, where)
     try:
         problem = eqx.filter_eval_shape(
-            lambda key: build(spec, key, where=where), jax.random.key(0)
+            lambda key, data_sets: build(spec, key, where=where, data_sets=data_sets),
+            jax.random.key(0),
+            dict(data_sets),
         )
     except SpecError as error:
         raise EnsembleError(str(error)) from error
+    if not problem.nonnegative:
+        raise EnsembleError(
+            f"{where}: {spec['problem']} has losses below 0, of which the meta-loss could not take "
+            f"the logarithm; the spec is {_canonical(spec)}. Leave it out."
+        )
     return Row(
         index=index,
         category=entry["category"],
@@ -129,7 +159,7 @@ def _row(index: int, entry: Mapping[str, Any], generator: np.random.Generator, w
         family=entry["family"],
         spec=_canonical(spec),
         program=program_digest(problem),
-        data_sets="{}",
+        data_sets=_canonical({name: data_sets[name].digest for name in named_data_sets(spec)}),
         weight=entry["weight"] / entry["count"],
         seed=int(generator.integers(2**31)),
     )

@@ -46,6 +46,10 @@ def is_finite(tree):
     return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(tree))
 
 
+def lowest(problem):
+    return 0.0 if problem.nonnegative else -jnp.inf
+
+
 @pytest.mark.parametrize(
     "found", [pytest.param(f, id=n) for n, f in concrete_classes(lopt.problems, Problem).items()]
 )
@@ -59,12 +63,12 @@ def test_every_class_has_examples_of_itself_somewhere_in_them(found):
 
 
 @every_problem
-def test_the_loss_is_a_finite_float32_scalar_that_is_not_negative(problem, getkey):
+def test_the_loss_is_a_finite_float32_scalar_that_is_not_negative_unless_it_says_so(problem, getkey):
     for _ in range(3):
         loss = full_loss(problem, init(problem, getkey()), getkey())
         assert loss.shape == ()
         assert loss.dtype == jnp.float32
-        assert 0 <= loss < jnp.inf
+        assert lowest(problem) <= loss < jnp.inf
 
 
 @every_problem
@@ -88,7 +92,8 @@ def test_what_the_optimizer_is_shown_is_finite_and_like_the_params(problem, getk
 def test_far_away_loss_and_gradient_are_still_finite(problem, getkey):
     params = jax.tree.map(lambda leaf: 100 * leaf, init(problem, getkey()))
     loss, gradient = step(problem, params, getkey())
-    assert 0 <= loss < jnp.inf
+    assert abs(loss) < jnp.inf
+    assert full_loss(problem, params, getkey()) >= lowest(problem)
     assert is_finite(gradient)
 
 

@@ -196,6 +196,10 @@ def test_rows_that_this_version_builds_otherwise_are_refused(ensemble):
             r"entries\[1\]\.spec\.condition_number must be a finite number, but is \{'normal'",
         ),
         (
+            {**SIZES, "spec": {"problem": "Rescale", "scale": 1, "of": {"problem": "Saddle"}}},
+            r"entries\[1\]\.spec: Rescale has losses below 0",
+        ),
+        (
             {**SIZES, "spec": {"problem": "Rescale", "scale": 1, "of": {"problem": "Bol"}}},
             r"entries\[1\]\.spec\.of\.problem: unknown problem 'Bol'; known: .*Bowl",
         ),

@@ -6,7 +6,7 @@ The paper's word (Wichrowska et al. 2017, section 4); its code has the same idea
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, TypeAlias
+from typing import TypeAlias
 
 import equinox as eqx
 import jax
@@ -39,9 +39,6 @@ class Problem(eqx.Module):
     loss = problem.loss(params, problem.full_batch(), jax.random.key(2))
     ```
     """
-
-    nonnegative: ClassVar[bool] = True
-    """Whether the loss over all data is never below 0, as its logarithm needs it to be."""
 
     @abstractmethod
     def init(self, key: Key[Array, ""]) -> Params:
@@ -82,6 +79,11 @@ class Problem(eqx.Module):
         """Return what the optimizer gets to see of a gradient; the gradient itself by default."""
         del key
         return gradient
+
+    @property
+    def nonnegative(self) -> bool:
+        """Whether the loss over all data is never below 0, as its logarithm needs it to be."""
+        return True
 
     def valid(self) -> Params | None:
         """Tell the params from padding: booleans like them, or `None` where nothing is padded.

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -170,7 +169,9 @@ class Saddle(Problem):
     ```
     """
 
-    nonnegative: ClassVar[bool] = False
+    @property
+    def nonnegative(self) -> bool:
+        return False
 
     def init(self, key: Key[Array, ""]) -> Params:
         return jax.random.normal(key, (2,), jnp.float32)

@@ -32,9 +32,8 @@ class Transform(Problem):
 
     inner: Problem
 
-    # A property, because it is known of instances only.
     @property
-    def nonnegative(self) -> bool:  # type: ignore[override]
+    def nonnegative(self) -> bool:
         return self.inner.nonnegative
 
     def init(self, key: Key[Array, ""]) -> Params:
