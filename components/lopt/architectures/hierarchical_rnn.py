@@ -402,7 +402,9 @@ def _flat_leaves(valid: PyTree[Array] | None) -> list[Bool[Array, " _"]] | None:
     return [leaf.reshape(-1) for leaf in leaves if leaf.size]
 
 
-def _normalise(blocks: Blocks, result: _BlockResult, extent: Extent) -> list[list[Float[Array, " _"]]]:
+def _normalise(
+    blocks: Blocks, result: _BlockResult, extent: Extent
+) -> list[list[Float[Array, " _"]]]:
     """Divide each tensor's steps by the root mean square of its direction: PAPER.md 3.1.
 
     The paper's eq. (5) divides by the norm over N instead, which is sqrt(N) times as much.
