@@ -13,8 +13,6 @@ import lopt.architectures
 from lopt.architectures.base import LearnedOptimizer
 from lopt.catalogue import concrete_classes
 
-PRESETS = ("release", "paper")
-
 
 def mlp_params(widths: Sequence[int], key: jax.Array) -> list[dict[str, jax.Array]]:
     """Draw the float32 params of an MLP, two leaves a layer."""
@@ -34,15 +32,12 @@ def bytes_of(tree: Any) -> int:
 
 
 def learned_optimizers() -> Iterator[tuple[str, optax.GradientTransformation]]:
-    """Find every architecture with its presets, or its first example if it has none."""
+    """Find every architecture with its presets."""
     key = jax.random.key(0)
     for name, architecture in concrete_classes(lopt.architectures, LearnedOptimizer).items():
-        presets = [preset for preset in PRESETS if hasattr(architecture, preset)]
-        for preset in presets:
+        for preset in architecture.presets:
             optimizer = getattr(architecture, preset)(key=key)
             yield f"{name}.{preset}", optimizer.transformation()
-        if not presets:
-            yield name, architecture.examples()[0].transformation()
 
 
 class Updating:

@@ -2,12 +2,31 @@
 
 from lopt.problems.base import Problem as Problem
 from lopt.problems.base import loss_and_gradient as loss_and_gradient
+from lopt.problems.batch_size import BatchSize as BatchSize
 from lopt.problems.classifiers import FullyConnected as FullyConnected
 from lopt.problems.classifiers import SoftmaxRegression as SoftmaxRegression
+from lopt.problems.conditions import Conditions as Conditions
 from lopt.problems.gradient_transforms import GradientNoise as GradientNoise
 from lopt.problems.gradient_transforms import SparseGradient as SparseGradient
+from lopt.problems.initialization import BadInitialization as BadInitialization
+from lopt.problems.labels import LabelNoise as LabelNoise
+from lopt.problems.matmul import MatMulAlgorithm as MatMulAlgorithm
+from lopt.problems.minibatch_quadratics import ProjectionQuadratic as ProjectionQuadratic
+from lopt.problems.minibatch_quadratics import SumOfQuadratics as SumOfQuadratics
+from lopt.problems.norms import Norm as Norm
+from lopt.problems.outward_snake import OutwardSnake as OutwardSnake
 from lopt.problems.quadratics import Bowl as Bowl
+from lopt.problems.quadratics import IsotropicQuadratic as IsotropicQuadratic
 from lopt.problems.quadratics import Quadratic as Quadratic
+from lopt.problems.quadratics import Saddle as Saddle
+from lopt.problems.rescale_each import RescaleEach as RescaleEach
+from lopt.problems.rotation import RandomRotation as RandomRotation
+from lopt.problems.slow import DependencyChain as DependencyChain
+from lopt.problems.slow import MinMaxWell as MinMaxWell
+from lopt.problems.sparse_classifiers import (
+    OneHotSparseSoftmaxRegression as OneHotSparseSoftmaxRegression,
+)
+from lopt.problems.sparse_classifiers import SparseSoftmaxRegression as SparseSoftmaxRegression
 from lopt.problems.specs import SpecError as SpecError
 from lopt.problems.specs import build as build
 from lopt.problems.sums import Sum as Sum
