@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from lopt import problems
 from lopt.catalogue import concrete_classes
 from lopt.problems.base import Problem
+from lopt.problems.images import LabelledImages
 
 
 class Constructor(NamedTuple):
@@ -23,6 +24,8 @@ class Constructor(NamedTuple):
     """The argument for one inner problem, if there is one."""
     parts: str | None
     """The argument for a list of inner problems, if there is one."""
+    data_set: str | None
+    """The argument for a data set, if there is one."""
 
 
 @functools.cache
@@ -44,8 +47,10 @@ def _read(made: type[Problem]) -> Constructor:
     values = {name: hints[name] for name in arguments if name != "key"}
     inner = _taken_out(values, Problem)
     parts = _taken_out(values, Sequence[Problem])
+    data_set = _taken_out(values, LabelledImages)
     required = {name for name in values if arguments[name].default is inspect.Parameter.empty}
-    return Constructor(made, values, frozenset(required), "key" in arguments, inner, parts)
+    takes_key = "key" in arguments
+    return Constructor(made, values, frozenset(required), takes_key, inner, parts, data_set)
 
 
 def _taken_out(values: dict[str, Any], annotation: object) -> str | None:

@@ -1,9 +1,10 @@
 """A problem as JSON: what confs, ensembles and reports say about problems.
 
 `{"problem": "Rescale", "scale": 10.0, "of": {"problem": "Quadratic", "dimensions": 20}}`: the
-name of a class, its arguments, and under `of` its inner problem, or the list of its parts. The
-classes are found by walking `lopt.problems` and their arguments are read from their
-constructors, so a new problem needs no entry here.
+name of a class, its arguments, and under `of` its inner problem, or the list of its parts. A data
+set is said by its name: `{"problem": "ImageMLP", "data_set": "digits"}`. The classes are found by
+walking `lopt.problems` and their arguments are read from their constructors, so a new problem
+needs no entry here.
 """
 
 import math
@@ -15,20 +16,24 @@ from jaxtyping import Array, Key
 
 from lopt.problems.base import Problem
 from lopt.problems.constructors import Constructor, constructors
+from lopt.problems.images import NO_DATA_SETS, DataSets, LabelledImages
 
 
 class SpecError(ValueError):
     """A spec that describes no problem: says where, what was found and what is allowed."""
 
 
-def build(spec: Any, key: Key[Array, ""], *, where: str = "spec") -> Problem:
+def build(
+    spec: Any, key: Key[Array, ""], *, where: str = "spec", data_sets: DataSets = NO_DATA_SETS
+) -> Problem:
     """Make the problem that `spec` describes, its random constants drawn by `key`.
 
-    A problem without inner ones gets `key` itself. Can be traced, so `jax.eval_shape` checks a
-    spec without drawing anything. `where` begins the messages of errors.
+    A problem without inner ones gets `key` itself. `data_sets` maps the names that the spec
+    may use to data sets. Can be traced, so `jax.eval_shape` checks a spec without drawing
+    anything. `where` begins the messages of errors.
 
-    Raises `SpecError` for an unknown problem, and for an argument that is unknown, missing, of
-    the wrong type or out of range.
+    Raises `SpecError` for an unknown problem, for an argument that is unknown, missing, of the
+    wrong type or out of range, and for a data set that is not among the given ones.
 
     **Example**
 
@@ -42,13 +47,15 @@ def build(spec: Any, key: Key[Array, ""], *, where: str = "spec") -> Problem:
     inner_specs = _inner_specs(spec, constructor, where)
     keys = jax.random.split(key, 1 + len(inner_specs))
     inner = [
-        build(inner_spec, keys[1 + index], where=inner_where)
+        build(inner_spec, keys[1 + index], where=inner_where, data_sets=data_sets)
         for index, (inner_where, inner_spec) in enumerate(inner_specs.items())
     ]
     if constructor.inner:
         arguments[constructor.inner] = inner[0]
     if constructor.parts:
         arguments[constructor.parts] = inner
+    if constructor.data_set:
+        arguments[constructor.data_set] = _data_set(spec, constructor.data_set, data_sets, where)
     if constructor.takes_key:
         arguments["key"] = keys[0] if inner else key
     try:
@@ -71,15 +78,16 @@ def _constructor(spec: object, where: str) -> Constructor:
 
 
 def _values(spec: Mapping[str, Any], constructor: Constructor, where: str) -> dict[str, Any]:
-    of = ["of"] if constructor.inner or constructor.parts else []
-    allowed = [*constructor.values, *of]
+    others = ["of"] if constructor.inner or constructor.parts else []
+    others += [constructor.data_set] if constructor.data_set else []
+    allowed = [*constructor.values, *others]
     name = spec["problem"]
     for unknown in sorted(set(spec) - {"problem", *allowed}):
         raise SpecError(
             f"{where}.{unknown}: unknown argument of {name}, with the value {spec[unknown]!r}; "
             f"allowed: {', '.join(allowed)}."
         )
-    for missing in sorted({*constructor.required, *of} - set(spec)):
+    for missing in sorted({*constructor.required, *others} - set(spec)):
         raise SpecError(
             f"{where}.{missing} is missing: {name} needs it; given: {', '.join(sorted(spec))}."
         )
@@ -99,6 +107,18 @@ def _inner_specs(spec: Mapping[str, Any], constructor: Constructor, where: str) 
     if not _is_list(spec["of"]):
         raise SpecError(f"{where}.of must be a list of problems, but is {spec['of']!r}.")
     return {f"{where}.of[{index}]": part for index, part in enumerate(spec["of"])}
+
+
+def _data_set(
+    spec: Mapping[str, Any], argument: str, data_sets: DataSets, where: str
+) -> LabelledImages:
+    name = spec[argument]
+    if isinstance(name, str) and name in data_sets:
+        return data_sets[name]
+    raise SpecError(
+        f"{where}.{argument} must be the name of a data set that is given, but is {name!r}; "
+        f"given: {', '.join(data_sets) or 'none'}."
+    )
 
 
 def _converted(value: Any, annotation: Any, where: str) -> Any:
