@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, Int32, Key
 
 from lopt.evaluation.networks import MLP
 from lopt.problems.base import Batch, Params, Problem
+from lopt.problems.losses import cross_entropy
 
 Network = Callable[[Float[Array, "height width channels"]], Float[Array, " classes"]]
 
@@ -58,20 +58,6 @@ class Classification(Problem):
         images = jax.random.normal(jax.random.key(0), (12, 2, 2, 1), jnp.float32)
         labels = jnp.arange(12, dtype=jnp.int32) % 3
         return [cls(images, labels, network=_tiny, batch_size=4, measured=8)]
-
-
-def cross_entropy(
-    logits: Float[Array, "images classes"], labels: Int32[Array, " images"]
-) -> Float[Array, ""]:
-    """Return the mean cross-entropy in nats.
-
-    **Example**
-
-    ```python
-    loss = cross_entropy(jax.vmap(network)(images), labels)
-    ```
-    """
-    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
 def _tiny(key: Key[Array, ""]) -> MLP:
