@@ -34,6 +34,8 @@ def check(conf: Conf, sections: Sequence[str]) -> None:
         lines += _alias(conf.publication)
     if "ensemble" in sections:
         lines += _entries(conf.ensemble)
+    if "ensemble" in sections and "datasets" in sections:
+        lines += _data_sets(conf)
     if lines:
         raise ConfError(lines)
 
@@ -116,10 +118,33 @@ def _alias(conf: PublicationConf) -> list[str]:
 
 def _entries(conf: EnsembleConf) -> list[str]:
     from lopt.ensembles import draw_ensemble
+    from lopt.problems.named_data_sets import named_data_sets
+    from tasks.ensemble_data import stand_ins
     from tasks.ensembles import read_entries
 
     try:
-        draw_ensemble(read_entries(conf), conf.seed)
+        entries = read_entries(conf)
+        draw_ensemble(entries, conf.seed, stand_ins() if named_data_sets(entries) else {})
     except ValueError as error:
         return [f"ensemble.entries: {conf.entries!r} is not allowed; {error}"]
     return []
+
+
+def _data_sets(conf: Conf) -> list[str]:
+    """Look for data sets that the ensemble's problems are made of and nobody prepares."""
+    from lopt.datasets import SOURCES
+    from lopt.problems.named_data_sets import named_data_sets
+    from tasks.ensembles import read_entries
+
+    try:
+        named = named_data_sets(read_entries(conf.ensemble))
+    except ValueError:
+        return []  # which _entries says
+    prepared = conf.datasets.names
+    missing = [name for name in named if name in SOURCES and name not in prepared]
+    if not missing:
+        return []
+    return [
+        f"datasets.names: {', '.join(prepared)} is not allowed; allowed: with "
+        f"{' and '.join(missing)}, of which {conf.ensemble.entries} makes problems"
+    ]

@@ -8,6 +8,7 @@ from prefect import task
 
 from tasks import settings
 from tasks.confs import EnsembleConf
+from tasks.ensemble_data import training_images
 from tasks.references import EnsembleReference, short
 from tasks.yaml_files import read_yaml
 
@@ -59,10 +60,16 @@ def _mapping(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -
 
 @task(name="draw-ensemble", task_run_name="draw-ensemble-s{conf.seed}")
 def draw_ensemble(conf: EnsembleConf) -> EnsembleReference:
-    """Draw the ensemble of a conf; the file's name is its content, so drawing twice is once."""
-    from lopt import ensembles
+    """Draw the ensemble of a conf; the file's name is its content, so drawing twice is once.
 
-    drawn = ensembles.draw_ensemble(read_entries(conf), conf.seed)
+    The data sets that its specs name have to be prepared.
+    """
+    from lopt import ensembles
+    from lopt.problems.named_data_sets import named_data_sets
+
+    entries = read_entries(conf)
+    data_sets = training_images(named_data_sets(entries))
+    drawn = ensembles.draw_ensemble(entries, conf.seed, data_sets)
     stem = Path(conf.entries).stem
     path = settings.ensembles_root() / f"{stem}-{short(drawn.digest)}.parquet"
     # Whatever is there already: a damaged file is mended by drawing again.
@@ -87,4 +94,4 @@ def groups_of(ensemble: EnsembleReference) -> tuple["Group", ...]:
             f"{ensemble.path} was {ensemble.digest} when it was drawn, and is {read.digest} now. "
             "Draw it again."
         )
-    return read.groups()
+    return read.groups(training_images(read.data_sets))

@@ -1,6 +1,7 @@
 """What a release says of where it came from."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect.runtime import flow_run
@@ -20,7 +21,8 @@ def provenance_of(
     ensemble: EnsembleReference,
     checkpoint: CheckpointReference,
 ) -> "Provenance":
-    """Return the facts of a run. No data set is among them: an ensemble draws its own data."""
+    """Return the facts of a run; the data sets are those that the ensemble's rows name."""
+    from lopt.ensembles import Ensemble
     from lopt.provenance import Provenance
     from lopt.version import lopt_version
 
@@ -32,6 +34,7 @@ def provenance_of(
         mlflow_run_id=run.mlflow_run_id,
         flow_run_id=flow_run.get_id(),
         conf=_canonical(conf, ensemble_conf),
+        dataset_digests=tuple(Ensemble.read(Path(ensemble.path)).data_sets.items()),
         ensemble_digest=ensemble.digest,
         checkpoint_digest=checkpoint.digest,
     )

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from lopt.ensemble_entries import EnsembleError
 from lopt.problems.base import Problem
+from lopt.problems.images import NO_DATA_SETS, DataSets
 from lopt.problems.programs import program_digest
 from lopt.problems.specs import SpecError, build
 
@@ -38,16 +39,22 @@ class Row:
     program: str
     """Equal for two rows exactly if their problems share one compiled program."""
     data_sets: str
-    """JSON: the digest of each data set that the spec names."""
+    """Canonical JSON: the digest of each data set that the spec names."""
     weight: float
     """How much of the meta-training this row gets, relative to the other rows."""
     seed: int
 
-    def build(self) -> Problem:
-        """Make the problem; raises `EnsembleError` where this lopt makes another than was drawn."""
+    def build(self, data_sets: DataSets = NO_DATA_SETS) -> Problem:
+        """Make the problem, of the data sets that the spec names.
+
+        Raises `EnsembleError` where this lopt makes another problem than was drawn, and where
+        a data set is not given or is not the one that the row was drawn with.
+        """
         where = f"row {self.index}"
+        self._check(data_sets, where)
+        spec, key = json.loads(self.spec), jax.random.key(self.seed)
         try:
-            problem = build(json.loads(self.spec), jax.random.key(self.seed), where=where)
+            problem = build(spec, key, where=where, data_sets=data_sets)
         except SpecError as error:
             raise EnsembleError(str(error)) from error
         if program_digest(problem) != self.program:
@@ -56,6 +63,20 @@ class Row:
                 f"one that drew the ensemble (program {self.program}). Draw the ensemble again."
             )
         return problem
+
+    def _check(self, data_sets: DataSets, where: str) -> None:
+        for name, digest in json.loads(self.data_sets).items():
+            if name not in data_sets:
+                raise EnsembleError(
+                    f"{where} is made of the data set {name!r}, which is not among the given ones "
+                    f"({', '.join(data_sets) or 'none'}). Prepare it and hand it over."
+                )
+            if (found := data_sets[name].digest) != digest:
+                raise EnsembleError(
+                    f"{where} was drawn with the data set {name!r} of digest {digest}, but the one "
+                    f"that is given has {found}: other images make another problem. Draw the "
+                    f"ensemble again, or prepare the data set that it was drawn with."
+                )
 
 
 class Group(eqx.Module):
@@ -86,8 +107,10 @@ class Group(eqx.Module):
         return problem
 
 
-def stacked(family: str, rows: Sequence[Row]) -> Group:
+def stacked(family: str, rows: Sequence[Row], data_sets: DataSets = NO_DATA_SETS) -> Group:
     """Build the problems of rows of one program, and stack them.
+
+    Raises `EnsembleError` for what `Row.build` refuses.
 
     **Example**
 
@@ -95,5 +118,6 @@ def stacked(family: str, rows: Sequence[Row]) -> Group:
     group = stacked("bowls", ensemble.rows)
     ```
     """
-    problems = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[row.build() for row in rows])
+    built = [row.build(data_sets) for row in rows]
+    problems = jax.tree.map(lambda *leaves: jnp.stack(leaves), *built)
     return Group(family, problems, jnp.asarray([row.weight for row in rows], jnp.float32))

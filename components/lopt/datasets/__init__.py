@@ -2,7 +2,7 @@
 
 from lopt.datasets.batching import images_to_float, shuffled_batches
 from lopt.datasets.data_set import DataSet, Split, open_dataset
-from lopt.datasets.errors import DataSetError
+from lopt.datasets.errors import DataSetError, NotPreparedError
 from lopt.datasets.preparation import dataset_directory, prepare
 from lopt.datasets.sources import SOURCES
 
@@ -10,6 +10,7 @@ __all__ = [
     "SOURCES",
     "DataSet",
     "DataSetError",
+    "NotPreparedError",
     "Split",
     "dataset_directory",
     "images_to_float",

@@ -15,3 +15,17 @@ class DataSetError(Exception):
         print(error)
     ```
     """
+
+
+class NotPreparedError(DataSetError):
+    """A data set is known, but has not been prepared where it was looked for.
+
+    **Example**
+
+    ```python
+    try:
+        directory = lopt.datasets.dataset_directory("digits", root)
+    except lopt.datasets.NotPreparedError:
+        directory = lopt.datasets.prepare("digits", root).directory
+    ```
+    """

@@ -6,7 +6,7 @@ from pathlib import Path
 from lopt.datasets.conversion import convert
 from lopt.datasets.data_set import DataSet, open_dataset
 from lopt.datasets.debian import DEBIAN_FASHION_MNIST
-from lopt.datasets.errors import DataSetError
+from lopt.datasets.errors import DataSetError, NotPreparedError
 from lopt.datasets.folders import alone_in, leftovers, publish, remove_leftovers, temporary_folder
 from lopt.datasets.sources import find_source
 from lopt.datasets.tfds_preparation import prepare_with_tfds, quiet
@@ -85,7 +85,8 @@ def _counter(progress: Progress | None, total: int) -> Callable[[int], None]:
 def dataset_directory(name: str, root: Path) -> Path:
     """Return where under `root` the data set called `name` lies prepared.
 
-    Raises `DataSetError` if the name is unknown or the data set is not prepared.
+    Raises `DataSetError` if the name is unknown, and its kind `NotPreparedError` if the data set
+    is not prepared.
 
     **Example**
 
@@ -96,7 +97,7 @@ def dataset_directory(name: str, root: Path) -> Path:
     folder = Path(root).absolute() / name
     found = _find(folder, find_source(name).version)
     if found is None:
-        raise DataSetError(f"{name} is not prepared under {root}. Prepare it first.")
+        raise NotPreparedError(f"{name} is not prepared under {root}. Prepare it first.")
     return found
 
 
