@@ -1,12 +1,15 @@
-"""The page of all keys is that of the models which check confs."""
+"""Pages of the documentation that programs write are what those programs write now."""
 
 import runpy
 from pathlib import Path
 
+import pytest
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def test_the_reference_page_is_made_of_what_checks_confs() -> None:
-    made = runpy.run_path(str(DOCS / "make_reference.py"))["text"]()
-    written = (DOCS / "reference.md").read_text(encoding="utf-8")
-    assert written == made, "Run .venv/bin/python docs/make_reference.py"
+@pytest.mark.parametrize("name", ["reference", "catalogue"])
+def test_the_page_is_what_its_program_writes(name: str) -> None:
+    made = runpy.run_path(str(DOCS / f"make_{name}.py"))["text"]()
+    written = (DOCS / f"{name}.md").read_text(encoding="utf-8")
+    assert written == made, f"Run PYTHONPATH=. .venv/bin/python docs/make_{name}.py"
