@@ -117,7 +117,7 @@ def _data_set(
         return data_sets[name]
     raise SpecError(
         f"{where}.{argument} must be the name of a data set that is given, but is {name!r}; "
-        f"given: {', '.join(data_sets) or 'none'}."
+        f"given: {', '.join(sorted(data_sets)) or 'none'}."
     )
 
 
