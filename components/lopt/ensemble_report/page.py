@@ -1,0 +1,170 @@
+"""An ensemble as one HTML file that needs no other."""
+
+import base64
+import html
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from lopt.ensemble_report.beginnings import Beginnings
+from lopt.ensemble_report.landscape_figures import CLOSE
+from lopt.ensemble_report.landscapes import STARTS
+from lopt.ensemble_report.pictures import Picture
+from lopt.ensemble_report.styles import set_of
+from lopt.ensemble_report.tables import category_table, entry_table, program_table, set_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 78rem; margin: 2rem auto;
+  padding: 0 1.5rem; }
+h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; }
+.digest { color: #666; font-family: monospace; overflow-wrap: anywhere; }
+.numbers { display: flex; flex-wrap: wrap; gap: 1rem; padding: 0; margin: 1.5rem 0; }
+.numbers li { list-style: none; border: 1px solid #ddd; border-radius: 6px; padding: .5rem 1.2rem; }
+.numbers b { display: block; font-size: 1.6rem; }
+.warning { background: #fff3e0; border-left: 5px solid #d55e00; padding: .6rem 1rem; }
+img { max-width: 100%; display: block; margin: .5rem 0; }
+table { border-collapse: collapse; font-size: 13px; }
+th { text-align: left; border-bottom: 2px solid #888; }
+td, th { padding: .2rem .7rem .2rem 0; vertical-align: top; }
+td { border-bottom: 1px solid #eee; font-variant-numeric: tabular-nums; }
+.wide { overflow-x: auto; }
+.measured td:nth-last-child(-n+2) { white-space: nowrap; }
+.note { color: #555; max-width: 60rem; }
+summary { cursor: pointer; font-weight: bold; }
+"""
+
+
+class Facts(NamedTuple):
+    """What a page says of an ensemble beside its entries."""
+
+    name: str
+    digest: str
+    seed: int
+
+
+def ensemble_page(
+    facts: Facts, beginnings: Sequence[Beginnings], pictures: Sequence[Picture]
+) -> str:
+    """Return the page, with the pictures inside.
+
+    **Example**
+
+    ```python
+    Path("ensemble.html").write_text(ensemble_page(facts, beginnings, pictures), encoding="utf-8")
+    ```
+    """
+    images = {picture.name: _image(picture) for picture in pictures}
+    landscapes = [image for name, image in images.items() if name.startswith("landscapes")]
+    starts = beginnings[0].losses.size
+    sections = [
+        _head(facts, beginnings),
+        _warnings(beginnings),
+        "<h2>Counts</h2>",
+        images["counts.png"],
+        _table(category_table([one.row for one in beginnings])),
+        _note(
+            "Weight is the share of the meta-training. A program is counted wherever it is used, "
+            "so the programs of all categories may be fewer than their sum."
+        ),
+        *(_landscapes(landscapes) if landscapes else []),
+        "<h2>First losses and gradients</h2>",
+        _note(
+            f"{starts} trajectories on each entry before their first step, each with the problem's "
+            "random constants drawn anew. Losses are over all data and free of noise; gradients "
+            "are what an optimizer is shown, with the noise of minibatches and of the problem. A "
+            "dot is a start, a line of dots an entry, a box the middle half of a set."
+        ),
+        images["beginnings.png"],
+        _table(set_table(beginnings), "measured"),
+        _note("Medians, and in brackets the least and the largest. Params are counted in scalars."),
+        "<h2>Programs to compile</h2>",
+        _table(program_table(beginnings)),
+        _note("Entries of one program differ in numbers only. Tensors are shown with padding."),
+        "<h2>Entries</h2>",
+        _details("All entries, as drawn", _table(entry_table(beginnings), "measured")),
+    ]
+    return _document(f"Ensemble {facts.name}", "\n".join(sections))
+
+
+def _head(facts: Facts, beginnings: Sequence[Beginnings]) -> str:
+    rows = [one.row for one in beginnings]
+    numbers = {
+        "entries": len(rows),
+        "programs to compile": len({row.program for row in rows}),
+        "categories": len({row.category for row in rows}),
+        "sets": len({set_of(row) for row in rows}),
+        "params at most": max(one.params for one in beginnings),
+        "weight in all": sum(row.weight for row in rows),
+    }
+    named = {pair for row in rows for pair in json.loads(row.data_sets).items()}
+    data_sets = "".join(f"<br>{name}, SHA-256 {digest}" for name, digest in sorted(named))
+    items = "".join(f"<li><b>{number:,.6g}</b>{name}</li>" for name, number in numbers.items())
+    return (
+        f"<h1>Ensemble {html.escape(facts.name)}</h1>\n"
+        f'<div class="digest">seed {facts.seed}, SHA-256 {html.escape(facts.digest)}'
+        f"{data_sets}</div>\n"
+        f'<ul class="numbers">{items}</ul>'
+    )
+
+
+def _warnings(beginnings: Sequence[Beginnings]) -> str:
+    losses = {one.row.index: one.unusable for one in beginnings}
+    gradients = {one.row.index: ~np.isfinite(one.gradient_norms) for one in beginnings}
+    said = [
+        _warning(losses, "begin with a loss that is negative or not finite: meta-training cannot "
+                 "take its logarithm"),
+        _warning(gradients, "begin with a gradient that is not finite: meta-training leaves such "
+                 "trajectories out"),
+    ]  # fmt: skip
+    return "\n".join(said)
+
+
+def _warning(found: dict[int, np.ndarray], what: str) -> str:
+    rows = [f"{index} ({where.sum()} of {where.size} starts)" for index, where in found.items()
+            if where.any()]  # fmt: skip
+    if not rows:
+        return ""
+    return f'<p class="warning"><b>{len(rows)} entries {what}.</b> Rows {", ".join(rows)}.</p>'
+
+
+def _landscapes(images: Iterable[str]) -> list[str]:
+    return [
+        "<h2>Problems in the plane</h2>",
+        _note(
+            "Loss against the two scalars that are trained, with contours at equal factors or, "
+            f"where the losses are within {CLOSE:g}-fold, at equal distances. Dots are {STARTS} "
+            "draws of where a trajectory begins. Entries that differ in what is done to gradients "
+            "only (noise, sparseness) share a plot."
+        ),
+        *images,
+    ]
+
+
+def _image(picture: Picture) -> str:
+    data = base64.b64encode(picture.png).decode("ascii")
+    return f'<img alt="{html.escape(picture.name)}" src="data:image/png;base64,{data}">'
+
+
+def _table(table: "pd.DataFrame", kind: str = "") -> str:
+    return f'<div class="wide {kind}">{table.to_html(index=False, border=0, justify="unset")}</div>'
+
+
+def _note(text: str) -> str:
+    return f'<p class="note">{text}</p>'
+
+
+def _details(summary: str, content: str) -> str:
+    return f"<details><summary>{summary}</summary>{content}</details>"
+
+
+def _document(title: str, body: str) -> str:
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
+        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>\n"
+        f"<body>\n{body}\n</body>\n</html>\n"
+    )

@@ -1,0 +1,75 @@
+"""Every problem of two scalars has one landscape, which is the function itself."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from lopt.ensemble_report.landscape_figures import contour_levels, landscape_figures, title
+
+
+def test_every_entry_of_two_scalars_is_in_exactly_one_landscape(drawn):
+    indices = [row.index for landscape in drawn.landscapes for row in landscape.rows]
+    assert sorted(indices) == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_entries_that_differ_in_their_gradients_only_share_a_landscape(drawn):
+    together = {tuple(row.index for row in landscape.rows) for landscape in drawn.landscapes}
+    assert together == {(0, 1), (2,), (3, 4), (5,), (6,)}
+
+
+def test_the_losses_on_the_grid_are_those_of_the_formula(drawn):
+    (booth,) = [one for one in drawn.landscapes if one.rows[0].index == 0]
+    x, y = np.meshgrid(booth.x.astype(np.float64), booth.y.astype(np.float64))
+    expected = (x + 2 * y - 7) ** 2 + (2 * x + y - 5) ** 2
+    np.testing.assert_allclose(booth.losses, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_padding_is_no_axis_of_a_landscape(drawn):
+    (padded,) = [one for one in drawn.landscapes if one.rows[0].index == 6]
+    problem = padded.rows[0].build()
+    matrix, target = np.asarray(problem.matrix)[:2, :2], np.asarray(problem.target)[:2]
+    corner = np.array([[padded.x[-1]], [padded.y[0]]])
+    expected = 0.5 * np.sum((matrix @ corner - target) ** 2)
+    np.testing.assert_allclose(padded.losses[0, -1], expected, rtol=1e-4)
+
+
+def test_all_starts_are_on_the_grid_and_their_losses_are_its_own(drawn):
+    for landscape in drawn.landscapes:
+        x, y = landscape.starts.T
+        assert landscape.x[0] < x.min()
+        assert x.max() < landscape.x[-1]
+        assert landscape.y[0] < y.min()
+        assert y.max() < landscape.y[-1]
+        assert landscape.start_losses.min() >= 0.9 * landscape.losses.min()
+        assert landscape.start_losses.max() <= landscape.losses.max()
+
+
+def test_every_landscape_has_a_panel_that_says_what_it_is(drawn):
+    (figure,) = landscape_figures(drawn.landscapes)
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert titles == [title(landscape) for landscape in drawn.landscapes]
+    text = " ".join(titles).replace("\n", " ")
+    for words in ("TwoDimensional Booth", "noisy_functions, functions: 2 entries", "logarithm"):
+        assert words in text
+    panel = next(axes for axes in figure.axes if axes.get_title())
+    assert (panel.get_xlabel(), panel.get_ylabel()) == ("first scalar", "second scalar")
+
+
+def test_thirteen_landscapes_need_a_second_figure(drawn):
+    many = [*drawn.landscapes] * 3
+    figures = landscape_figures(many[:13])
+    assert [sum(bool(axes.get_title()) for axes in one.axes) for one in figures] == [12, 1]
+
+
+@given(
+    arrays(
+        np.float32,
+        (3, 3),
+        elements=st.floats(0, 2.0**100, width=32) | st.sampled_from([np.nan, np.inf, -1.0]),
+    )
+)
+def test_contours_rise_whatever_the_losses_are(losses):
+    levels = contour_levels(losses)
+    assert np.all(np.isfinite(levels))
+    assert np.all(np.diff(levels) > 0)
