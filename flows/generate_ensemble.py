@@ -7,6 +7,7 @@ from prefect import flow
 from tasks import command_line, terminal, tracking
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, EnsembleConf
+from tasks.ensemble_page import log_page, show_counts, steps_in_all
 from tasks.ensembles import draw_ensemble
 from tasks.references import EnsembleReference
 from tasks.tracked_inputs import log_ensemble
@@ -16,7 +17,7 @@ from tasks.tracked_inputs import log_ensemble
 def generate_ensemble(
     ensemble: EnsembleConf = DEFAULTS.ensemble, parent_mlflow_run_id: str | None = None
 ) -> EnsembleReference:
-    """Draw an ensemble into a Parquet manifest with a digest.
+    """Draw an ensemble into a Parquet manifest with a digest, and a page that shows it.
 
     Args:
         parent_mlflow_run_id: MLflow run of the cycle that this is a part of; empty for none.
@@ -24,15 +25,15 @@ def generate_ensemble(
     confs = {"ensemble": ensemble}
     check_given(confs)
     terminal.heading("Ensemble")
-    with (
-        tracking.tracked("generate-ensemble", confs, parent_mlflow_run_id) as mlflow_run_id,
-        terminal.stage("ensemble", 2),
-    ):
+    with tracking.tracked("generate-ensemble", confs, parent_mlflow_run_id) as mlflow_run_id:
         drawn = draw_ensemble(ensemble)
-        terminal.reach(1, "drawn")
-        log_ensemble(mlflow_run_id, drawn, "generation")
-        tracking.log_files(mlflow_run_id, [Path(drawn.path)])
-        terminal.reach(2, "recorded")
+        steps = steps_in_all(drawn) + 1
+        with terminal.stage("ensemble", steps):
+            log_page(mlflow_run_id, ensemble, drawn)
+            log_ensemble(mlflow_run_id, drawn, "generation")
+            tracking.log_files(mlflow_run_id, [Path(drawn.path)])
+            terminal.reach(steps, "recorded")
+    show_counts(drawn)
     terminal.say(f"  {drawn}")
     return drawn
 

@@ -152,6 +152,8 @@ def test_plots_and_tables_are_artifacts(runs: dict[str, list[Any]]) -> None:
         listed = tracking.client().list_artifacts(runs[stage][0].info.run_id, folder)
         return {Path(file.path).name for file in listed}
 
+    assert {"ensemble.html", "beginnings.parquet"} <= files("generate-ensemble", "")
+    assert {"counts.png", "landscapes_1.png"} <= files("generate-ensemble", "plots")
     assert files("meta-train", "plots") == {"meta_loss.png"}
     assert {"scores.png", "loss_digits_mlp.png"} <= files("evaluate-release", "plots")
     assert {"curves.parquet", "scores.parquet", "scores.md"} <= files("evaluate-release", "report")
