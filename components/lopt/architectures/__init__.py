@@ -1,5 +1,6 @@
 """The learned optimizers, each in one file, and what they have in common."""
 
+from lopt.architectures.adafactor_mlp import AdafactorMLP as AdafactorMLP
 from lopt.architectures.base import LearnedOptimizer as LearnedOptimizer
 from lopt.architectures.base import ParamsOffset as ParamsOffset
 from lopt.architectures.base import eval_params as eval_params

@@ -1,0 +1,96 @@
+"""Which tensors `AdafactorMLP` steps in together, and what it remembers of them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from lopt.architectures import blocks
+from lopt.architectures.adafactor_alone import step_alone
+from lopt.architectures.adafactor_parts import Rule, Tensor, lines_of
+from lopt.architectures.adafactor_together import step_together
+from lopt.architectures.factored_averages import FactoredAverages, next_averages, no_averages
+from lopt.architectures.tensor_views import View
+
+
+class PieceState(NamedTuple):
+    """What is remembered of some small tensors together, or of a large one alone.
+
+    For every scalar the averages of its gradient and one of the gradient's square, at the
+    published decays 4 floats; for every row and column, or every scalar of a vector, 3 more.
+    """
+
+    momenta: tuple[Float[Array, "batch rows columns"], ...]
+    mean_square: Float[Array, "batch rows columns"]
+    averages: tuple[FactoredAverages, ...]
+
+
+def pieces(sizes: Sequence[int]) -> list[list[int]]:
+    """Say which tensors go together: their places among the sizes.
+
+    **Example**
+
+    ```python
+    pieces([5000, 20, 100])  # [[0], [1, 2]]
+    ```
+    """
+    large: list[list[int]] = []
+    small: list[list[int]] = [[]]
+    for place, size in enumerate(sizes):
+        if _is_large([size]):
+            large.append([place])
+        elif _is_large([size, *(sizes[other] for other in small[-1])]):
+            small.append([place])
+        else:
+            small[-1].append(place)
+    return large + [piece for piece in small if piece]
+
+
+def first_state(views: Sequence[View], decays: int) -> PieceState:
+    """Return the state of a piece before the first step: zeros.
+
+    **Example**
+
+    ```python
+    state = first_state([View((784, 120))], decays=3)
+    ```
+    """
+    sizes = [view.size for view in views]
+    shape = views[0].shape if _is_large(sizes) else (1, 1, sum(sizes))
+    return PieceState(
+        momenta=tuple(jnp.zeros(shape, jnp.float32) for _ in range(decays)),
+        mean_square=jnp.zeros(shape, jnp.float32),
+        averages=tuple(no_averages(view, decays) for view in views),
+    )
+
+
+def take_step(
+    rule: Rule, tensors: Sequence[Tensor], state: PieceState
+) -> tuple[list[Float[Array, "batch rows columns"]], PieceState]:
+    """Return what to take from each tensor of a piece, and the piece's next state.
+
+    **Example**
+
+    ```python
+    (step,), state = take_step(rule, [tensor], state)
+    ```
+    """
+    averages = tuple(
+        next_averages(old, tensor.gradient, tensor.means, rule.factored_rates)
+        for old, tensor in zip(state.averages, tensors, strict=True)
+    )
+    lines = [
+        lines_of(of_tensor, tensor.means)
+        for of_tensor, tensor in zip(averages, tensors, strict=True)
+    ]
+    if _is_large([tensor.view.size for tensor in tensors]):
+        step, scalars = step_alone(rule, tensors[0], lines[0], *state[:2])
+        steps = [step]
+    else:
+        steps, scalars = step_together(rule, tensors, lines, *state[:2])
+    return steps, PieceState(scalars.momenta, scalars.mean_square, averages)
+
+
+def _is_large(sizes: Sequence[int]) -> bool:
+    return sum(sizes) > 2 * blocks.BLOCK_WIDTH
