@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from lopt.problems.base import Batch, Params
+from lopt.problems.initial_weights import standard_normals
 
 INIT_SCALE = 1.2
 L2_PENALTY = 1e-3
@@ -31,12 +32,8 @@ def init_layers(key: Key[Array, ""], widths: Sequence[int]) -> Params:
     ```
     """
     shapes = [shape for pair in itertools.pairwise(widths) for shape in (pair, pair[1:])]
-    ends = list(itertools.accumulate(math.prod(shape) for shape in shapes))
-    # All at once: every draw from a key is code of its own in the compiled program.
-    pieces = jnp.split(jax.random.normal(key, (ends[-1],), jnp.float32), ends[:-1])
     tensors = [
-        INIT_SCALE / math.sqrt(shape[0]) * piece.reshape(shape)
-        for shape, piece in zip(shapes, pieces, strict=True)
+        INIT_SCALE / math.sqrt(normal.shape[0]) * normal for normal in standard_normals(key, shapes)
     ]
     return tuple(zip(tensors[::2], tensors[1::2], strict=True))
 
