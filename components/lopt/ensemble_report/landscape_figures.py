@@ -48,7 +48,7 @@ def _figure(landscapes: Sequence[Landscape]) -> "Figure":
     from matplotlib.figure import Figure
 
     rows = -(-len(landscapes) // COLUMNS)
-    left, right, bottom, top = 0.5, 0.75, 0.45, 0.6
+    left, right, bottom, top = 0.5, 0.95, 0.45, 0.6
     width = left + right + COLUMNS * PANEL + (COLUMNS - 1) * GAP
     height = bottom + top + rows * PANEL + (rows - 1) * GAP
     figure = Figure(figsize=(width, height), dpi=110)
