@@ -63,7 +63,9 @@ def test_every_class_has_examples_of_itself_somewhere_in_them(found):
 
 
 @every_problem
-def test_the_loss_is_a_finite_float32_scalar_that_is_not_negative_unless_it_says_so(problem, getkey):
+def test_the_loss_is_a_finite_float32_scalar_that_is_not_negative_unless_it_says_so(
+    problem, getkey
+):
     for _ in range(3):
         loss = full_loss(problem, init(problem, getkey()), getkey())
         assert loss.shape == ()
