@@ -13,8 +13,9 @@ class Minibatches(eqx.Module):
 
     With `batch_padded_to` a minibatch has that many rows, in which the drawn ones are repeated
     as a whole: means over them, and gradients of such, are those of `batch_size` rows. What
-    is random for each row, such as `LabelNoise`, is drawn for every repetition. 0 means that
-    nothing is repeated, and that another `batch_size` is another program.
+    is random for each row, as in `LabelNoise`, is drawn for every repetition, and `BatchSize`
+    would choose among repetitions. 0 means that nothing is repeated, and that another
+    `batch_size` is another program.
 
     Raises `ValueError` if `batch_size` is below 1 or does not divide `batch_padded_to`.
 
