@@ -116,7 +116,7 @@ def _architectures() -> str:
                     f"`{name}`",
                     f"`{preset}`",
                     f"{sum(leaf.size for leaf in meta_params):,}",
-                    f"{state_bytes_per_param(optimizer):.3g}",
+                    f"{round(state_bytes_per_param(optimizer), 1):g}",
                     _sentence(architecture),
                 )
             )
