@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check -qq
+# Two processes, each with modules of its own: most of the tests' time is compiling, on one core.
+PYTEST := $(RUN) -m pytest -n $(or $(WORKERS),2) --dist loadscope
 
 # The first stamp is the locked packages, the second the project itself. Its name holds the folder,
 # so that a tree that was moved is installed again.
@@ -21,16 +23,17 @@ unexport PYTHONPATH VIRTUAL_ENV PYTHONHOME
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 	@echo
-	@echo "PYTHON=python3.12 chooses the interpreter of a new environment, LOPT_HOME=DIR where runs write."
+	@echo "PYTHON=python3.12 chooses the interpreter of a new environment, LOPT_HOME=DIR where runs write,"
+	@echo "WORKERS=8 how many processes test side by side (2), ARGS='-k name' what else to tell pytest."
 
 run: $(READY) ## the whole cycle: data, ensemble, meta-training, evaluation, registry
 	@$(RUN) -m flows.full_cycle --conf conf/quick.yaml $(ARGS)
 
 test: $(READY) ## lint, types, import contracts and the tests; pytest's summary comes last
-	@$(call lint_then,$(RUN) -m pytest $(ARGS))
+	@$(call lint_then,$(PYTEST) $(ARGS))
 
 test-all: $(READY) ## the same with the slow and the end-to-end tests
-	@$(call lint_then,$(RUN) -m pytest -m "" $(ARGS))
+	@$(call lint_then,$(PYTEST) -m "" $(ARGS))
 
 lint: $(READY) ## ruff (lint and format), mypy --strict on lopt, import contracts
 	@failed=; \
