@@ -25,8 +25,8 @@ def generate_ensemble(
     confs = {"ensemble": ensemble}
     check_given(confs)
     terminal.heading("Ensemble")
+    drawn = draw_ensemble(ensemble)
     with tracking.tracked("generate-ensemble", confs, parent_mlflow_run_id) as mlflow_run_id:
-        drawn = draw_ensemble(ensemble)
         steps = steps_in_all(drawn) + 1
         with terminal.stage("ensemble", steps):
             log_page(mlflow_run_id, ensemble, drawn)
