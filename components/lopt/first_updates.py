@@ -30,7 +30,8 @@ class FirstUpdates:
         """Return the updates for gradients `[steps, scalars]`, in float32, of the same shape.
 
         The first row is the first update after `init`, the next rows follow it; the scalars
-        are one tensor of params, all zero. `params` may hold `initial_learning_rate`.
+        are one tensor of params, which begin at zero and are updated. `params` may hold
+        `initial_learning_rate`.
         """
         gradients = jnp.asarray(np.asarray(model_input), jnp.float32)
         rate = float((params or {}).get("initial_learning_rate", DEFAULT_LEARNING_RATE))
@@ -39,10 +40,11 @@ class FirstUpdates:
 
 def _updates(optimizer: LearnedOptimizer, rate: float, gradients: jax.Array) -> jax.Array:
     transformation = optimizer.transformation(rate)
-    params = jnp.zeros(gradients.shape[1:], jnp.float32)
 
-    def step(opt_state: Any, gradient: jax.Array) -> tuple[Any, jax.Array]:
+    def step(carry: tuple[Any, jax.Array], gradient: jax.Array) -> tuple[Any, jax.Array]:
+        opt_state, params = carry
         updates, opt_state = transformation.update(gradient, opt_state, params)
-        return opt_state, jnp.asarray(updates)
+        return (opt_state, params + jnp.asarray(updates)), jnp.asarray(updates)
 
-    return jax.lax.scan(step, transformation.init(params), gradients)[1]
+    params = jnp.zeros(gradients.shape[1:], jnp.float32)
+    return jax.lax.scan(step, (transformation.init(params), params), gradients)[1]
