@@ -4,7 +4,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from lopt.architectures import CoordinatewiseRNN, GlobalLearningRate, HierarchicalRNN, LearnedAdam
+from lopt.architectures import (
+    AdafactorMLP,
+    CoordinatewiseRNN,
+    GlobalLearningRate,
+    HierarchicalRNN,
+    LearnedAdam,
+)
 from lopt.model_card import model_card
 from lopt.state_size import state_bytes_per_param
 
@@ -13,6 +19,8 @@ FLOATS_PER_SCALAR = {
     HierarchicalRNN.paper: 20,
     LearnedAdam.release: 2,
     GlobalLearningRate.release: 0,
+    # Three momenta and a mean square; three averages for every row and column of 1024 scalars.
+    AdafactorMLP.release: 4 + 3 * 2 / 1024,
     # Two cells of 20 units with memory and hidden state, a mean square and a learning rate.
     CoordinatewiseRNN.release: 82,
     CoordinatewiseRNN.andrychowicz: 80,
