@@ -96,7 +96,9 @@ def test_a_bad_gradient_gives_a_finite_update_and_a_usable_state(optimizer, bad,
 
 
 @every_optimizer
-def test_extra_arguments_are_taken_and_params_needed_only_where_it_says_so(optimizer, getkey) -> None:
+def test_extra_arguments_are_taken_and_params_needed_only_where_it_says_so(
+    optimizer, getkey
+) -> None:
     transformation = optimizer.transformation()
     params = jnp.ones(3)
     gradient, state = gradient_like(params, getkey()), transformation.init(params)
