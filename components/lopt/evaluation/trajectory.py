@@ -66,7 +66,8 @@ def train(
     def step(index: Int32[Array, ""], inner: _Inner) -> _Inner:
         batch_key = jax.random.fold_in(step_key, index)
         loss, gradient = loss_and_gradient(problem, inner.params, batch_key)
-        extra = {"value": loss, "valid": problem.valid()}
+        valid = problem.valid()
+        extra = {"value": loss} if valid is None else {"value": loss, "valid": valid}
         updates, opt_state = _update(transformation, gradient, inner, extra)
         return _Inner(optax.apply_updates(inner.params, updates), opt_state)
 
