@@ -60,7 +60,7 @@ SLOW_AND_MINIBATCH = {
     "min_max_well",
 }
 # Of the released ensembles' programs, those that compile within seconds: the others are slow.
-QUICK = {"quadratics_100", "two_dimensional", "norms"}
+QUICK = {"quadratics_100", "norms"}
 
 
 @functools.cache
