@@ -19,6 +19,9 @@ def program_digest(problem: Problem) -> str:
     Equinox's own descriptions, which change between their versions. Works on what
     `jax.eval_shape` returns, too.
 
+    Raises `TypeError` for a static field of which the description is not the same in every
+    process, such as a function.
+
     **Example**
 
     ```python
@@ -38,4 +41,17 @@ def _described(node: object) -> Any:
         return f"{node.dtype}{list(node.shape)}"
     if isinstance(node, tuple | list):
         return [type(node).__name__, *map(_described, node)]
-    return repr(node)
+    if isinstance(node, dict):
+        # Sorted, as JAX sorts them; pairs, because JSON makes texts of keys that are numbers.
+        return ["dict", *([_plain(key), _described(node[key])] for key in sorted(node))]
+    return _plain(node)
+
+
+def _plain(value: object) -> str:
+    if value is None or isinstance(value, bool | int | float | str):
+        return repr(value)
+    raise TypeError(
+        f"A program cannot be told by a {type(value).__name__}, because it does not look the same "
+        f"in every process: {value!r}. Keep an array in a field for leaves, and a choice as a "
+        f"static text or number, such as the name of a function."
+    )
