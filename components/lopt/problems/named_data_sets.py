@@ -9,8 +9,9 @@ from lopt.problems.constructors import constructors
 def named_data_sets(specs: Any) -> tuple[str, ...]:
     """Return the names of all data sets in JSON that holds specs, sorted.
 
-    Specs may be anywhere in it, and a name may be one of several to choose from: all are
-    returned. What is no spec is passed over, because whoever builds it says so.
+    Specs may be anywhere in it, and a name, of a data set or of the problem, may be one of
+    several to choose from: all data sets that could be meant are returned. What is no spec is
+    passed over, because whoever builds it says so.
 
     **Example**
 
@@ -34,10 +35,9 @@ def _names(value: Any) -> Iterator[str]:
 
 def _names_of(spec: Mapping[str, Any]) -> Iterator[str]:
     """Yield the names that a mapping has as the data set of its problem, if it is a spec."""
-    problem = spec.get("problem")
-    constructor = constructors().get(problem) if isinstance(problem, str) else None
-    if constructor is not None and constructor.data_set is not None:
-        yield from _texts(spec.get(constructor.data_set))
+    made = (constructors().get(problem) for problem in _texts(spec.get("problem")))
+    for argument in {one.data_set for one in made if one is not None and one.data_set is not None}:
+        yield from _texts(spec.get(argument))
 
 
 def _texts(value: Any) -> Iterator[str]:
