@@ -25,7 +25,7 @@ from lopt.architectures.adafactor_features import (
 from lopt.architectures.adafactor_parts import Rule, tensors_of
 from lopt.architectures.adafactor_pieces import PieceState, first_state, pieces, take_step
 from lopt.architectures.base import LearnedOptimizer
-from lopt.architectures.elementwise import check_params, update_like
+from lopt.architectures.elementwise import check_params, updates_of_tensors, valid_like
 from lopt.architectures.learned_decays import LearnedDecays
 from lopt.architectures.learning_rates import (
     DEFAULT_LEARNING_RATE,
@@ -184,7 +184,7 @@ class AdafactorMLP(LearnedOptimizer):
         params: optax.Params,
         valid: PyTree[Array] | None,
     ) -> tuple[optax.Updates, AdafactorMLPState]:
-        tensors = tensors_of(updates, params, valid)
+        tensors = tensors_of(updates, params, valid_like(updates, valid))
         rule = self._rule(state.inner_step)
         steps: dict[int, Array] = {}
         new_pieces = []
@@ -196,7 +196,8 @@ class AdafactorMLP(LearnedOptimizer):
                 steps[place] = tensors[place].unsee(step)
         inner_step = jnp.asarray(optax.safe_increment(state.inner_step))
         in_order = [steps[place] for place in range(len(tensors))]
-        return _updates_from(updates, in_order), AdafactorMLPState(inner_step, tuple(new_pieces))
+        new_state = AdafactorMLPState(inner_step, tuple(new_pieces))
+        return updates_of_tensors(updates, in_order), new_state
 
     def _rule(self, inner_step: Int[Array, ""]) -> Rule:
         return Rule(
@@ -213,17 +214,6 @@ class AdafactorMLP(LearnedOptimizer):
 def _views(params: optax.Params) -> list[View]:
     shapes = [np.shape(leaf) for leaf in jax.tree.leaves(params)]
     return [View(shape) for shape in shapes if math.prod(shape)]
-
-
-def _updates_from(updates: optax.Updates, steps: Sequence[Array]) -> Any:
-    """Give the steps, of the leaves that have elements, the form of the gradient."""
-    leaves, structure = jax.tree.flatten(updates)
-    remaining = iter(steps)
-    made = [
-        update_like(jnp.asarray(leaf), next(remaining)) if np.size(leaf) else leaf
-        for leaf in leaves
-    ]
-    return jax.tree.unflatten(structure, made)
 
 
 def _check_hyper_parameters(optimizer: AdafactorMLP) -> None:

@@ -14,13 +14,12 @@ from jaxtyping import Array, Bool, Float, Key
 
 from lopt.architectures import features
 from lopt.architectures.cells import Readout, scaled_normal
+from lopt.architectures.learning_rates import within_range
 from lopt.architectures.log_and_sign import log_and_sign
 from lopt.architectures.lstm import LSTM, LSTMState
 
 INPUTS = {"scaled_gradient": 1, "log_and_sign": 2}
 """What the network may be shown of the gradient, and how many numbers that is."""
-LARGEST_LOG_LEARNING_RATE = 33.0
-"""Log learning rates are clipped to plus and minus this, as in the hierarchical RNN."""
 
 
 class ScalarState(NamedTuple):
@@ -82,9 +81,7 @@ class CoordinatewiseNetwork(eqx.Module):
         step, rate = self.output_scale * (self.direction @ x), state.log_learning_rate
         if self.rate_change is not None and rate is not None:
             change = math.log(2) + jax.nn.log_sigmoid(self.rate_change(x))
-            rate = features.clip_straight_through(
-                rate + change, -LARGEST_LOG_LEARNING_RATE, LARGEST_LOG_LEARNING_RATE
-            )
+            rate = within_range(rate + change)
             step = jnp.exp(rate) * step
         return ScalarState(tuple(layers), mean_square, rate), step
 

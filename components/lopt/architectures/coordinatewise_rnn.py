@@ -18,16 +18,20 @@ from lopt.architectures.base import LearnedOptimizer
 from lopt.architectures.blocks import Blocks, blocks_of
 from lopt.architectures.coordinatewise_network import (
     INPUTS,
-    LARGEST_LOG_LEARNING_RATE,
     CoordinatewiseNetwork,
     ScalarState,
 )
-from lopt.architectures.elementwise import clean_gradient, updates_like
+from lopt.architectures.elementwise import (
+    clean_gradient,
+    flat_tensors,
+    scalar_by_scalar,
+    updates_of_tensors,
+)
 from lopt.architectures.learning_rates import (
     DEFAULT_LEARNING_RATE,
     InitialLearningRate,
-    check_initial_learning_rate,
     initial_log_learning_rates,
+    within_range,
 )
 from lopt.architectures.lstm import LSTMState
 
@@ -135,21 +139,10 @@ class CoordinatewiseRNN(LearnedOptimizer):
     def transformation(
         self, initial_learning_rate: InitialLearningRate = DEFAULT_LEARNING_RATE
     ) -> optax.GradientTransformationExtraArgs:
-        check_initial_learning_rate(initial_learning_rate)
-
         def init(params: optax.Params) -> Any:
             return self._init(params, initial_learning_rate)
 
-        def update(
-            updates: optax.Updates,
-            state: Any,
-            params: optax.Params | None = None,
-            **extra_args: Any,
-        ) -> tuple[optax.Updates, Any]:
-            del params, extra_args
-            return self._update(updates, state)
-
-        return optax.GradientTransformationExtraArgs(init, update)
+        return scalar_by_scalar(init, self._update, initial_learning_rate)
 
     def _init(
         self, params: optax.Params, initial_learning_rate: InitialLearningRate
@@ -161,8 +154,7 @@ class CoordinatewiseRNN(LearnedOptimizer):
             scalars = scalars._replace(mean_square=mean_square)
         if self.network.rate_change is not None:
             rates = blocks.pack(initial_log_learning_rates(initial_learning_rate, blocks.sizes))
-            rates = jnp.clip(rates, -LARGEST_LOG_LEARNING_RATE, LARGEST_LOG_LEARNING_RATE)
-            scalars = scalars._replace(log_learning_rate=rates)
+            scalars = scalars._replace(log_learning_rate=within_range(rates))
         return CoordinatewiseRNNState(jnp.zeros((), jnp.int32), scalars)
 
     def _first_layers(self, blocks: Blocks) -> tuple[LSTMState, ...]:
@@ -179,16 +171,13 @@ class CoordinatewiseRNN(LearnedOptimizer):
         inner_step = jnp.asarray(optax.safe_increment(state.inner_step))
         if not blocks.sizes:
             return updates, state._replace(inner_step=inner_step)
-        leaves, structure = jax.tree.flatten(clean_gradient(updates))
-        flat = blocks.pack([leaf.reshape(-1) for leaf in leaves if leaf.size])
+        flat = blocks.pack(flat_tensors(clean_gradient(updates)))
 
         def run(block: tuple[ScalarState, Float[Array, " width"]]) -> tuple[ScalarState, Array]:
             return self.network(*block, first=state.inner_step == 0)
 
         scalars, steps = blocks.map(run, (state.scalars, flat))
-        remaining = iter(blocks.unpack(steps))
-        every = [next(remaining) if leaf.size else leaf for leaf in leaves]
-        moved = updates_like(updates, jax.tree.unflatten(structure, every))
+        moved = updates_of_tensors(updates, blocks.unpack(steps))
         return moved, CoordinatewiseRNNState(inner_step, scalars)
 
 

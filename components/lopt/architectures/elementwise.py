@@ -1,14 +1,56 @@
 """From any params' gradient to numbers to compute with, and from steps to updates like it."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, PyTree
 
 from lopt.architectures.blocks import blocks_of
 from lopt.architectures.features import clean
+from lopt.architectures.learning_rates import InitialLearningRate, check_initial_learning_rate
+
+
+def scalar_by_scalar(
+    init: Callable[[optax.Params], Any],
+    update: Callable[[optax.Updates, Any], tuple[Any, Any]],
+    initial_learning_rate: InitialLearningRate,
+) -> optax.GradientTransformationExtraArgs:
+    """Return the transformation of a rule to which the gradient and its own state are enough.
+
+    Such a rule needs no params, and as no scalar learns anything of another, no `valid`.
+
+    Raises `ValueError` for an initial learning rate that is not positive and finite; its
+    `init` raises `TypeError` for params that are not of a floating-point type.
+
+    **Example**
+
+    ```python
+    def update(updates, state):
+        return updates_like(updates, clean_gradient(updates)), state
+
+    transformation = scalar_by_scalar(lambda params: optax.EmptyState(), update, 1e-3)
+    ```
+    """
+    check_initial_learning_rate(initial_learning_rate)
+
+    def checked_init(params: optax.Params) -> Any:
+        check_params(params)
+        return init(params)
+
+    def update_alone(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, Any]:
+        del params, extra_args
+        return update(updates, state)
+
+    return optax.GradientTransformationExtraArgs(checked_init, update_alone)
 
 
 def check_params(params: optax.Params) -> None:
@@ -36,6 +78,42 @@ def clean_gradient(updates: optax.Updates) -> PyTree[Array]:
     return jax.tree.map(lambda leaf: clean(jnp.asarray(leaf)), updates)
 
 
+def valid_like(updates: optax.Updates, valid: PyTree[Any] | None) -> PyTree[Array] | None:
+    """Return `valid`, as booleans, for those leaves that the gradient has.
+
+    `optax.masked` and `optax.multi_transform` take leaves from gradient and params, but hand
+    extra arguments on whole.
+
+    **Example**
+
+    ```python
+    valid_like({"w": jnp.ones(2), "b": optax.MaskedNode()}, {"w": [True, False], "b": True})
+    ```
+    """
+    if valid is None:
+        return None
+
+    def is_absent(node: object) -> bool:
+        return node is None or isinstance(node, optax.MaskedNode)
+
+    def pick(update: Any, is_real: Any) -> Any:
+        return update if is_absent(update) else jnp.asarray(is_real, bool)
+
+    return jax.tree.map(pick, updates, valid, is_leaf=is_absent)
+
+
+def flat_tensors(tree: PyTree[Array]) -> list[Array]:
+    """Return the leaves that have elements, each as one axis.
+
+    **Example**
+
+    ```python
+    flat_tensors({"matrix": jnp.ones((2, 3)), "empty": jnp.ones((0, 3))})  # one of [6]
+    ```
+    """
+    return [leaf.reshape(-1) for leaf in jax.tree.leaves(tree) if leaf.size]
+
+
 def updates_like(updates: optax.Updates, steps: PyTree[Array]) -> Any:
     """Return minus the steps, each in the shape and dtype of its leaf of the gradient.
 
@@ -46,17 +124,26 @@ def updates_like(updates: optax.Updates, steps: PyTree[Array]) -> Any:
     updates = updates_like(gradient, steps)  # those of optax.sgd(0.1)
     ```
     """
-    return jax.tree.map(lambda leaf, step: update_like(jnp.asarray(leaf), step), updates, steps)
+    return jax.tree.map(lambda leaf, step: _update_like(jnp.asarray(leaf), step), updates, steps)
 
 
-def update_like(leaf: Float[Array, " *shape"], step: Float[Array, "..."]) -> Array:
-    """Return minus the float32 step in the leaf's shape and dtype, within the dtype's range.
+def updates_of_tensors(updates: optax.Updates, steps: Sequence[Array]) -> Any:
+    """Do what `updates_like` does with steps for only the leaves that have elements.
 
     **Example**
 
     ```python
-    update_like(jnp.ones((2, 2), jnp.float16), jnp.full((4,), 1e9))  # -65504 four times
+    steps = [0.1 * tensor for tensor in flat_tensors(clean_gradient(gradient))]
+    updates = updates_of_tensors(gradient, steps)  # those of optax.sgd(0.1)
     ```
     """
+    leaves, structure = jax.tree.flatten(updates)
+    remaining = iter(steps)
+    every = [next(remaining) if np.size(leaf) else leaf for leaf in leaves]
+    return updates_like(updates, jax.tree.unflatten(structure, every))
+
+
+def _update_like(leaf: Float[Array, " *shape"], step: Float[Array, "..."]) -> Array:
+    """Return minus the float32 step in the leaf's shape and dtype, within the dtype's range."""
     largest = float(jnp.finfo(leaf.dtype).max)
     return jnp.clip(-step, -largest, largest).reshape(leaf.shape).astype(leaf.dtype)

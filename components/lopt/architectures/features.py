@@ -98,7 +98,9 @@ def relative_magnitudes(mean_squares: Float[Array, "scales n"]) -> Float[Array, 
     return logarithms - logarithms.mean(0, keepdims=True)
 
 
-def clip_straight_through(x: Float[Array, " n"], low: float, high: float) -> Float[Array, " n"]:
+def clip_straight_through(
+    x: Float[Array, " *shape"], low: float, high: float
+) -> Float[Array, " *shape"]:
     """Clip, with the derivative of the identity, so that what is clipped can find back.
 
     **Example**

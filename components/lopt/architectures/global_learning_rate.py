@@ -10,11 +10,11 @@ import optax
 from jaxtyping import Array, Float, Key
 
 from lopt.architectures.base import LearnedOptimizer
-from lopt.architectures.elementwise import check_params, clean_gradient, updates_like
+from lopt.architectures.elementwise import clean_gradient, scalar_by_scalar, updates_like
 from lopt.architectures.learning_rates import (
     DEFAULT_LEARNING_RATE,
     InitialLearningRate,
-    check_initial_learning_rate,
+    within_range,
 )
 
 
@@ -24,8 +24,8 @@ class GlobalLearningRate(LearnedOptimizer):
     The optimizer of that name in the released code of Wichrowska et al. 2017 (PAPER.md
     section 4.8), whose rate begins at 1e-3 as ours does. There it is the rate itself that is
     meta-learned; here it is the rate's logarithm, so that no meta-step makes it negative and
-    meta-steps are of one length relative to it. Gradient entries that are not finite count
-    as zero.
+    meta-steps are of one length relative to it; it is clipped to +-33. Gradient entries that
+    are not finite count as zero.
 
     `initial_learning_rate` of `transformation` changes nothing: the rate was learned, and is
     used as learned. To scale it, put `optax.scale` behind it.
@@ -59,21 +59,13 @@ class GlobalLearningRate(LearnedOptimizer):
     def transformation(
         self, initial_learning_rate: InitialLearningRate = DEFAULT_LEARNING_RATE
     ) -> optax.GradientTransformationExtraArgs:
-        check_initial_learning_rate(initial_learning_rate)
-
         def init(params: optax.Params) -> Any:
-            check_params(params)
+            del params
             return optax.EmptyState()
 
-        def update(
-            updates: optax.Updates,
-            state: Any,
-            params: optax.Params | None = None,
-            **extra_args: Any,
-        ) -> tuple[optax.Updates, Any]:
-            del params, extra_args
-            rate = jnp.exp(self.log_learning_rate)
+        def update(updates: optax.Updates, state: Any) -> tuple[optax.Updates, Any]:
+            rate = jnp.exp(within_range(self.log_learning_rate))
             steps = jax.tree.map(lambda leaf: rate * leaf, clean_gradient(updates))
             return updates_like(updates, steps), state
 
-        return optax.GradientTransformationExtraArgs(init, update)
+        return scalar_by_scalar(init, update, initial_learning_rate)

@@ -15,21 +15,27 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
-from lopt.architectures import features
 from lopt.architectures.base import LearnedOptimizer, ParamsOffset
 from lopt.architectures.blocks import Blocks, Extent, blocks_of
 from lopt.architectures.cells import Affine, BiasGRU
+from lopt.architectures.elementwise import (
+    clean_gradient,
+    flat_tensors,
+    updates_of_tensors,
+    valid_like,
+)
 from lopt.architectures.learning_rates import (
     DEFAULT_LEARNING_RATE,
+    LARGEST_LOG_LEARNING_RATE,
     InitialLearningRate,
     RandomLearningRate,
+    check_initial_learning_rate,
     initial_log_learning_rates,
 )
 from lopt.architectures.parameter_rnn import (
     EXTRA_FEATURES,
-    LOWEST_LOG_LEARNING_RATE,
     BlockState,
     ParameterRNN,
     parameter_rnn,
@@ -151,7 +157,7 @@ class HierarchicalRNN(LearnedOptimizer):
         learned_learning_rate: bool = True,
         learned_initial_state: bool = True,
         global_input: str = "mean",
-        highest_log_learning_rate: float = 33.0,
+        highest_log_learning_rate: float = LARGEST_LOG_LEARNING_RATE,
         key: Key[Array, ""],
     ):
         self.hidden_sizes, self.scales = tuple(hidden_sizes), scales
@@ -225,6 +231,8 @@ class HierarchicalRNN(LearnedOptimizer):
     def transformation(
         self, initial_learning_rate: InitialLearningRate = DEFAULT_LEARNING_RATE
     ) -> optax.GradientTransformationExtraArgs:
+        check_initial_learning_rate(initial_learning_rate)
+
         def init(params: optax.Params) -> Any:
             return self._init(params, initial_learning_rate)
 
@@ -265,7 +273,7 @@ class HierarchicalRNN(LearnedOptimizer):
         scalars = BlockState(
             hidden=jnp.tile(hidden[0][:, None], (blocks.count, 1, blocks.width)),
             log_learning_rate=jnp.clip(
-                rates, LOWEST_LOG_LEARNING_RATE, self.highest_log_learning_rate
+                rates, -LARGEST_LOG_LEARNING_RATE, self.highest_log_learning_rate
             ),
             momenta=zeros,
             # A copy, so that both buffers can be donated.
@@ -297,10 +305,9 @@ class HierarchicalRNN(LearnedOptimizer):
         inner_step = jnp.asarray(optax.safe_increment(state.inner_step))
         if not blocks.sizes:
             return updates, state._replace(inner_step=inner_step)
-        # Outside of a compiled program a leaf may be a Python number.
-        leaves, structure = jax.tree.flatten(jax.tree.map(jnp.asarray, updates))
-        flat = [features.clean(leaf).reshape(-1) for leaf in leaves if leaf.size]
-        extent = blocks.extent(_flat_leaves(valid))
+        flat = flat_tensors(clean_gradient(updates))
+        real = valid_like(updates, valid)
+        extent = blocks.extent(None if real is None else flat_tensors(real))
         result = self._run_blocks(blocks, blocks.pack(flat), state, extent)
         upper = self._run_upper_levels(blocks, result, state, extent)
         if self.learned_learning_rate:
@@ -311,7 +318,7 @@ class HierarchicalRNN(LearnedOptimizer):
         if state.offset is not None:
             offset, moves = _attend(state.offset, *steps)
         new_state = HierarchicalRNNState(inner_step, result.scalars, *upper, offset)
-        return jax.tree.unflatten(structure, _updates_like(leaves, moves)), new_state
+        return updates_of_tensors(updates, moves), new_state
 
     def _run_blocks(
         self,
@@ -395,13 +402,6 @@ class HierarchicalRNN(LearnedOptimizer):
         return tensor_hidden, self.global_cell(summary, state.global_hidden)
 
 
-def _flat_leaves(valid: PyTree[Array] | None) -> list[Bool[Array, " _"]] | None:
-    if valid is None:
-        return None
-    leaves = [jnp.asarray(leaf, bool) for leaf in jax.tree.leaves(valid)]
-    return [leaf.reshape(-1) for leaf in leaves if leaf.size]
-
-
 def _normalise(
     blocks: Blocks, result: _BlockResult, extent: Extent
 ) -> list[list[Float[Array, " _"]]]:
@@ -434,20 +434,6 @@ def _attend(
         new_leaves.append(attended_step - step)
         moves.append((attended_step - leaf).reshape(-1))
     return jax.tree.unflatten(structure, new_leaves), moves
-
-
-def _updates_like(leaves: Sequence[Array], moves: Sequence[Float[Array, " _"]]) -> list[Array]:
-    """Give the steps the leaves' shapes, dtypes and optax's sign, within the dtype's range."""
-    remaining = iter(moves)
-    updates = []
-    for leaf in leaves:
-        if not leaf.size:
-            updates.append(leaf)
-            continue
-        largest = float(jnp.finfo(leaf.dtype).max)
-        update = jnp.clip(-next(remaining), -largest, largest)
-        updates.append(update.reshape(leaf.shape).astype(leaf.dtype))
-    return updates
 
 
 def _draw_hidden(key: Key[Array, ""], sizes: Sequence[int]) -> tuple[Float[Array, " _"], ...]:

@@ -10,12 +10,16 @@ import optax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from lopt.architectures.base import LearnedOptimizer
-from lopt.architectures.elementwise import check_params, clean_gradient, updates_like
+from lopt.architectures.elementwise import clean_gradient, scalar_by_scalar, updates_like
+from lopt.architectures.features import clip_straight_through
 from lopt.architectures.learning_rates import (
     DEFAULT_LEARNING_RATE,
     InitialLearningRate,
-    check_initial_learning_rate,
+    within_range,
 )
+
+LARGEST_LOGIT = 15.0
+"""Of a decay: beyond it float32 hardly tells the decay from 1, and 1 makes no average."""
 
 
 class LearnedAdamState(NamedTuple):
@@ -33,8 +37,9 @@ class LearnedAdam(LearnedOptimizer):
     code of Wichrowska et al. 2017 (PAPER.md section 4.8), with its defect mended that the
     second moment was no average; as there, 1e-10 is added to the unbiased second moment,
     whose root has no finite derivative at 0, so that steps are shorter than Adam's where
-    gradients are not much larger than 1e-5. Gradient entries that are not finite count as
-    zero. Kingma and Ba 2015, https://arxiv.org/abs/1412.6980, algorithm 1.
+    gradients are not much larger than 1e-5, and another 1e-10 to epsilon itself. Logarithms
+    are clipped to +-33 and logits of the decays to +-15, and gradient entries that are not
+    finite count as zero. Kingma and Ba 2015, https://arxiv.org/abs/1412.6980, algorithm 1.
 
     `initial_learning_rate` of `transformation` changes nothing: the rate was learned, and is
     used as learned. To scale it, put `optax.scale` behind it.
@@ -74,26 +79,14 @@ class LearnedAdam(LearnedOptimizer):
     def transformation(
         self, initial_learning_rate: InitialLearningRate = DEFAULT_LEARNING_RATE
     ) -> optax.GradientTransformationExtraArgs:
-        check_initial_learning_rate(initial_learning_rate)
-
         def init(params: optax.Params) -> Any:
-            check_params(params)
             return LearnedAdamState(
                 inner_step=jnp.zeros((), jnp.int32),
                 momenta=optax.tree.zeros_like(params, dtype=jnp.float32),
                 mean_squares=optax.tree.zeros_like(params, dtype=jnp.float32),
             )
 
-        def update(
-            updates: optax.Updates,
-            state: Any,
-            params: optax.Params | None = None,
-            **extra_args: Any,
-        ) -> tuple[optax.Updates, Any]:
-            del params, extra_args
-            return self._update(updates, state)
-
-        return optax.GradientTransformationExtraArgs(init, update)
+        return scalar_by_scalar(init, self._update, initial_learning_rate)
 
     def _update(
         self, updates: optax.Updates, state: LearnedAdamState
@@ -101,17 +94,22 @@ class LearnedAdam(LearnedOptimizer):
         gradient = clean_gradient(updates)
         squares = jax.tree.map(jnp.square, gradient)
         inner_step = jnp.asarray(optax.safe_increment(state.inner_step))
-        momenta = _average(self.beta1_logit, state.momenta, gradient)
-        mean_squares = _average(self.beta2_logit, state.mean_squares, squares)
-        rate = jnp.exp(self.log_learning_rate) / _total_weight(self.beta1_logit, inner_step)
-        square_weight = _total_weight(self.beta2_logit, inner_step)
-        epsilon = jnp.exp(self.log_epsilon) + 1e-10
+        beta1, beta2 = _within_range(self.beta1_logit), _within_range(self.beta2_logit)
+        momenta = _average(beta1, state.momenta, gradient)
+        mean_squares = _average(beta2, state.mean_squares, squares)
+        rate = jnp.exp(within_range(self.log_learning_rate)) / _total_weight(beta1, inner_step)
+        square_weight = _total_weight(beta2, inner_step)
+        epsilon = jnp.exp(within_range(self.log_epsilon)) + 1e-10
 
         def step(momentum: Array, mean_square: Array) -> Array:
             return rate * momentum / (jnp.sqrt(mean_square / square_weight + 1e-10) + epsilon)
 
         steps = jax.tree.map(step, momenta, mean_squares)
         return updates_like(updates, steps), LearnedAdamState(inner_step, momenta, mean_squares)
+
+
+def _within_range(logit: Float[Array, ""]) -> Float[Array, ""]:
+    return clip_straight_through(logit, -LARGEST_LOGIT, LARGEST_LOGIT)
 
 
 def _average(logit: Float[Array, ""], old: PyTree[Array], new: PyTree[Array]) -> PyTree[Array]:

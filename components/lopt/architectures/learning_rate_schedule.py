@@ -11,11 +11,11 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 
 from lopt.architectures.base import LearnedOptimizer
-from lopt.architectures.elementwise import check_params, clean_gradient, updates_like
+from lopt.architectures.elementwise import clean_gradient, scalar_by_scalar, updates_like
 from lopt.architectures.learning_rates import (
     DEFAULT_LEARNING_RATE,
     InitialLearningRate,
-    check_initial_learning_rate,
+    within_range,
 )
 
 
@@ -31,8 +31,8 @@ class LearningRateSchedule(LearnedOptimizer):
     After `steps` steps the last rate stays. From the released code of Wichrowska et al. 2017
     (PAPER.md section 4.8) with two differences: there the rates themselves are meta-learned
     and begin at 0, with which nothing moves; here their logarithms are, which begin at that
-    of 1e-3, where the released code's other optimizers begin. Gradient entries that are not
-    finite count as zero.
+    of 1e-3, where the released code's other optimizers begin, and are clipped to +-33. Gradient
+    entries that are not finite count as zero.
 
     `initial_learning_rate` of `transformation` changes nothing: the rates were learned, and
     are used as learned. To scale them, put `optax.scale` behind it.
@@ -72,23 +72,15 @@ class LearningRateSchedule(LearnedOptimizer):
     def transformation(
         self, initial_learning_rate: InitialLearningRate = DEFAULT_LEARNING_RATE
     ) -> optax.GradientTransformationExtraArgs:
-        check_initial_learning_rate(initial_learning_rate)
-
         def init(params: optax.Params) -> Any:
-            check_params(params)
+            del params
             return LearningRateScheduleState(jnp.zeros((), jnp.int32))
 
-        def update(
-            updates: optax.Updates,
-            state: Any,
-            params: optax.Params | None = None,
-            **extra_args: Any,
-        ) -> tuple[optax.Updates, Any]:
-            del params, extra_args
+        def update(updates: optax.Updates, state: Any) -> tuple[optax.Updates, Any]:
             index = jnp.minimum(state.inner_step, self.steps - 1)
-            rate = jnp.exp(self.log_learning_rates[index])
+            rate = jnp.exp(within_range(self.log_learning_rates[index]))
             after = LearningRateScheduleState(jnp.asarray(optax.safe_increment(state.inner_step)))
             steps = jax.tree.map(lambda leaf: rate * leaf, clean_gradient(updates))
             return updates_like(updates, steps), after
 
-        return optax.GradientTransformationExtraArgs(init, update)
+        return scalar_by_scalar(init, update, initial_learning_rate)

@@ -9,6 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from lopt.architectures.features import clip_straight_through
+
+LARGEST_LOG_LEARNING_RATE = 33.0
+"""Log learning rates are clipped to plus and minus this: PAPER.md section 3.2."""
 DEFAULT_LEARNING_RATE = 1e-5
 """What a user gets who says nothing: within meta-training's range, nearer to its lower end.
 
@@ -20,8 +24,8 @@ class RandomLearningRate(eqx.Module):
     """Initial learning rates drawn as in meta-training, reproducible by the key.
 
     Half of the logarithm is drawn for every scalar, the other half once for its tensor, each
-    uniformly over half the range: as in the released code, where the paper says log-uniform
-    (PAPER.md section 3.3, Wichrowska et al. 2017, section 3.2.4).
+    uniformly over half the range: as the released code's HierarchicalRNN does, where the paper
+    says log-uniform (PAPER.md section 3.3, Wichrowska et al. 2017, section 3.2.4).
 
     **Example**
 
@@ -41,6 +45,20 @@ class RandomLearningRate(eqx.Module):
                 f"The range of initial learning rates must be 0 < low <= high, but low is "
                 f"{self.low} and high is {self.high}."
             )
+
+
+def within_range(log_rate: Float[Array, " *shape"]) -> Float[Array, " *shape"]:
+    """Clip log learning rates to +-33, with the derivative of the identity.
+
+    An infinite rate times a gradient of 0 would be NaN, and meta-training can ask for one.
+
+    **Example**
+
+    ```python
+    within_range(jnp.array([-7.0, 90.0]))  # [-7, 33]
+    ```
+    """
+    return clip_straight_through(log_rate, -LARGEST_LOG_LEARNING_RATE, LARGEST_LOG_LEARNING_RATE)
 
 
 InitialLearningRate = float | int | Float[Array, ""] | RandomLearningRate

@@ -13,8 +13,8 @@ from jaxtyping import Array, Bool, Float, Key
 
 from lopt.architectures import features
 from lopt.architectures.cells import BiasGRU, Readout, scaled_normal
+from lopt.architectures.learning_rates import LARGEST_LOG_LEARNING_RATE
 
-LOWEST_LOG_LEARNING_RATE = -33.0
 CONSTANT_INPUT_DECAY, CONSTANT_SCALE_DECAY = 0.89, 0.93
 EXTRA_FEATURES = (
     "gradient_products",
@@ -81,7 +81,7 @@ class LearningRates(eqx.Module):
     ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
         """Return the log learning rate to use now and the smoothed one to remember."""
         now = features.clip_straight_through(
-            remembered + self.change(hidden), LOWEST_LOG_LEARNING_RATE, self.highest
+            remembered + self.change(hidden), -LARGEST_LOG_LEARNING_RATE, self.highest
         )
         momentum = jax.nn.sigmoid(self.momentum_logit)
         return now, momentum * remembered + (1 - momentum) * now
