@@ -121,7 +121,10 @@ def _architectures() -> str:
                 )
             )
     head = ("architecture", "preset", "meta-params", "state, bytes per param", "what")
-    note = "\nThe state is that of one tensor of 1024 x 1024; Adam's is 8 bytes per param.\n"
+    note = (
+        "\nThe state is that of one tensor of 1024 x 1024; Adam's is 8 bytes per param. Vectors of "
+        "`AdafactorMLP` take 28, for they have no rows and columns to share averages in.\n"
+    )
     return "## Architectures\n\n" + _table(head, rows) + note
 
 

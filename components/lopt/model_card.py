@@ -26,6 +26,7 @@ def model_card(optimizer: LearnedOptimizer, uri: str = "models:/learned-optimize
         "Optimizer state": f"{state_bytes_per_param(optimizer):.1f} bytes per param (Adam's: 8)",
         **{f"`{name}`": repr(v) for name, v in optimizer.hyper_parameters().items()},
     }
+    needs = ("", "\nIts rule reads the params: `update` has to be given them.\n")
     return f"""# A learned optimizer
 
 An optax gradient transformation whose rule was itself trained (meta-trained) by lopt.
@@ -35,8 +36,10 @@ import lopt
 
 optimizer = lopt.load("{uri}")
 transformation = optimizer.transformation()  # where optax.adam(1e-3) stood
+opt_state = transformation.init(params)
+updates, opt_state = transformation.update(gradient, opt_state, params)
 ```
-
+{needs[architecture.needs_params]}
 {_table(facts)}
 ## Where it came from
 

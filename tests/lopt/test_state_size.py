@@ -10,6 +10,7 @@ from lopt.architectures import (
     GlobalLearningRate,
     HierarchicalRNN,
     LearnedAdam,
+    LearningRateSchedule,
 )
 from lopt.model_card import model_card
 from lopt.state_size import state_bytes_per_param
@@ -19,6 +20,8 @@ FLOATS_PER_SCALAR = {
     HierarchicalRNN.paper: 20,
     LearnedAdam.release: 2,
     GlobalLearningRate.release: 0,
+    # A step count.
+    LearningRateSchedule.release: 1 / 2**20,
     # Three momenta and a mean square; three averages for every row and column of 1024 scalars.
     AdafactorMLP.release: 4 + 3 * 2 / 1024,
     # Two cells of 20 units with memory and hidden state, a mean square and a learning rate.
@@ -47,10 +50,23 @@ def test_what_is_kept_once_is_shared_out_among_the_scalars(getkey) -> None:
     assert state_bytes_per_param(optimizer, ()) == 76 + (20 + 20 + 1) * 4
 
 
+def test_a_vector_has_three_averages_more_for_every_scalar_of_the_small_mlp(getkey) -> None:
+    """Four floats and three, where a matrix has those three for a row and a column."""
+    optimizer = AdafactorMLP.release(key=getkey())
+    assert state_bytes_per_param(optimizer, (2**20,)) == pytest.approx(28, rel=1e-5)
+
+
 @pytest.mark.parametrize("shape", [(0,), (3, 0)])
 def test_a_shape_without_scalars_is_refused(shape, getkey) -> None:
     with pytest.raises(ValueError, match="scalars"):
         state_bytes_per_param(LearnedAdam.release(key=getkey()), shape)
+
+
+@pytest.mark.parametrize("cls", [HierarchicalRNN, AdafactorMLP])
+def test_the_card_says_whether_params_are_needed(cls, getkey) -> None:
+    card = model_card(cls.release(key=getkey()))
+    assert "transformation.update(gradient, opt_state, params)\n" in card
+    assert ("reads the params" in card) == cls.needs_params
 
 
 def test_the_card_says_how_much_is_kept(getkey) -> None:

@@ -1,12 +1,14 @@
 """The rule of Metz et al. 2022 by its formulas, in float64: https://arxiv.org/abs/2203.11860.
 
-Written from the description of the features and of their epsilons: PAPER.md section 7.2.
+Features, their epsilons and the rule are those of the published code,
+https://github.com/google/learned_optimization/blob/main/learned_optimization/learned_optimizers/adafac_mlp_lopt.py
 """
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from lopt.architectures import AdafactorMLP
 from lopt.architectures.adafactor_features import time_features
@@ -178,3 +180,36 @@ def test_the_release_has_197_meta_params_as_the_published_one() -> None:
     np.testing.assert_allclose(optimizer.momenta.x, np.log(1 - DECAYS) / 10, rtol=1e-6)
     np.testing.assert_allclose(optimizer.mean_square.x, [np.log(0.001) / 10], rtol=1e-6)
     np.testing.assert_allclose(optimizer.factored.x, np.log(1 - DECAYS) / 10, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("feature", "gradient", "updates"),
+    [
+        # The gradient: its mean square is 12.5, [3, -4] / sqrt(12.50001) = [0.848528, -1.131370],
+        # so that the direction is [2.848528, 0.868630].
+        (0, [3.0, -4.0], [-3.224065e-3, -9.831458e-4]),
+        # The mean square, 0.001 [9, 16], whose own is (0.009^2 + 0.016^2) / 2 = 1.685e-4:
+        # [0.009, 0.016] / sqrt(1.785e-4) = [0.673633, 1.197570].
+        (5, [3.0, -4.0], [-3.026113e-3, -3.619123e-3]),
+        # A momentum, 0.1 g, over the root of 0.1 g^2 + 1e-6, [1.9e-6, 2.6e-6]: it is
+        # [0.217643, -0.248069]; over sqrt(0.0544534 + 1e-5) that is [0.932592, -1.062969].
+        (13, [0.003, -0.004], [-3.319212e-3, -1.060564e-3]),
+    ],
+)
+def test_the_first_step_of_a_vector_is_what_it_is_by_hand(feature, gradient, updates) -> None:
+    """The direction is 2 more than the feature; the magnitude 100 (2 + tanh(-1)) = 123.84058.
+
+    So updates are minus the direction times 0.001 exp(0.12384058) = 1.131835e-3.
+    """
+    matrix = jnp.zeros((39, 2)).at[feature, 0].set(1.0).at[30, 1].set(1.0)
+    weights = [
+        (matrix, jnp.array([2.0, 2.0])),
+        (jnp.array([[1.0, 0.0], [0.0, 100.0]]), jnp.zeros(2)),
+    ]
+    optimizer = with_layers(
+        AdafactorMLP(hidden_size=2, hidden_layers=1, key=jax.random.key(0)), weights
+    )
+    transformation = optimizer.transformation()
+    params = jnp.array([1.0, -1.0])
+    found, _ = transformation.update(jnp.array(gradient), transformation.init(params), params)
+    np.testing.assert_allclose(found, updates, rtol=2e-6)

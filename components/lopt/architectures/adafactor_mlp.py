@@ -52,9 +52,11 @@ class AdafactorMLP(LearnedOptimizer):
     param, momenta, mean square, its inverse root, momenta times it, averages of squares over
     rows and columns and their inverse roots, and gradient and momenta as Adafactor scales
     them; `AdafactorMLP.release(key=key)` takes the settings of the published code, google's
-    learned_optimization, `AdafacMLPLOpt`. Differences from it: inputs stand in another order,
-    decays of momentum are never negative, gradient entries that are not finite count as zero
-    and others are cut at 1e8, where the squares of their squares would overflow.
+    learned_optimization, `AdafacMLPLOpt`. Differences from it: inputs stand in another order;
+    decays of momentum are never negative, and where decays are clipped their derivative is
+    not; entries of gradient and params that are not finite count as zero, others are cut at
+    1e8, where the squares of their squares would overflow, and 1e15; the exponent
+    `magnitude_scale m` is cut at 80, since an infinite step times a zero would be NaN.
 
     The rule reads the params: `update` raises `ValueError` without them. Rows and columns
     are a tensor's two longest axes. With `valid`, which of a matrix's axes is the longer one

@@ -48,10 +48,12 @@ class LearnedOptimizer(eqx.Module):
         """Return the optimizer as optax knows it.
 
         `initial_learning_rate` is where the learned learning rates begin: one number for
-        all, or a `RandomLearningRate` to draw them as meta-training does.
+        all, or a `RandomLearningRate` to draw them as meta-training does; or nothing, where
+        the step length is itself a meta-param.
 
         `update` takes the extra argument `valid`, booleans like the params: what is False
-        is padding, and the others are updated as if it were not there.
+        is padding, and the others are updated as if it were not there. What update padding
+        itself gets is not specified.
         """
 
     @classmethod

@@ -48,11 +48,21 @@ class CoordinatewiseRNN(LearnedOptimizer):
 
     Take a preset, `CoordinatewiseRNN.release(key=key)` (the optimizer of that name in [1]'s
     released code, PAPER.md section 4.8) or `CoordinatewiseRNN.andrychowicz(key=key)` (that of
-    [2]); the arguments are there for ablations. Differences from the released code: the mean
-    square of the gradient begins at the first square instead of at 1, so that the size of the
-    loss does not matter; log learning rates are clipped to +-33; weights of the cells are
-    drawn as all others. Difference from [2]: the readout has no bias. Gradient entries that
-    are not finite count as zero.
+    [2]); the arguments are there for ablations. Gradient entries that are not finite count as
+    zero. Difference from [2]: the readout has no bias. Differences from the released code:
+
+    - It has no default sizes: its `metarun.py` hands it [10, 20, 20] and cells (`GRUCell`) with
+      which it cannot run. Two cells of 20 units are ours: they are the sizes of [2], and of
+      flags that `metarun.py` uses only in a directory's name.
+    - The mean square of the gradient begins at the first square instead of at 1, so that the
+      size of the loss does not matter.
+    - The readout of learning rates begins at zero, as `metarun.py` asks for
+      (`zero_init_lr_weights`); the class itself draws it by default.
+    - Initial learning rates are drawn half for the scalar and half for its tensor, as
+      `RandomLearningRate` says; there log-uniformly for each scalar alone, by default from
+      (1, 1). Their logarithms are clipped to +-33.
+    - Weights of the cells are drawn as all others.
+    - Sparse gradients, for which it takes slices of the state, do not exist in JAX.
 
     **Arguments**
 
@@ -114,7 +124,7 @@ class CoordinatewiseRNN(LearnedOptimizer):
 
     @classmethod
     def release(cls, **changes: Any) -> "CoordinatewiseRNN":
-        """Return the optimizer of the released code of [1], two cells of 20 units."""
+        """Return the optimizer of the released code of [1], with two cells of 20 units, as [2]."""
         return cls(**changes)
 
     @classmethod

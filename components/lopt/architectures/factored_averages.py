@@ -90,7 +90,7 @@ def factors(averages: FactoredAverages, means: Means) -> tuple[Factor, ...]:
     rows, columns = averages
     if rows is None:
         one = jnp.ones((1, 1, 1, 1), jnp.float32)
-        # The published code at first had no second epsilon, then this one.
+        # Versions of the published code differ in the second epsilon.
         return tuple(Factor(one, jax.lax.rsqrt(columns + epsilon)) for epsilon in (1e-9, 1e-6))
     more_rows = means.more_rows()
     relative_rows = rows / (means.of_lines(1, rows) + 1e-9)

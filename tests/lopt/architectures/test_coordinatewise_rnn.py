@@ -191,9 +191,3 @@ def test_initial_states_are_meta_params_or_zeros(getkey) -> None:
 def test_hyper_parameters_that_make_no_optimizer_are_refused(wrong, said) -> None:
     with pytest.raises(ValueError, match=said):
         CoordinatewiseRNN(**wrong, key=jax.random.key(0))
-
-
-@pytest.mark.parametrize("rate", [0, -1e-3, float("nan")])
-def test_an_initial_learning_rate_that_is_none_is_refused(rate, getkey) -> None:
-    with pytest.raises(ValueError, match="positive and finite"):
-        CoordinatewiseRNN.release(key=getkey()).transformation(rate)

@@ -3,9 +3,17 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from lopt.architectures.elementwise import check_params, clean_gradient, updates_like
+from lopt.architectures.elementwise import (
+    check_params,
+    clean_gradient,
+    flat_tensors,
+    updates_like,
+    updates_of_tensors,
+    valid_like,
+)
 
 LEAVES = {
     "number": 2.0,
@@ -49,3 +57,32 @@ def test_whole_numbers_are_no_params() -> None:
     check_params(LEAVES)
     with pytest.raises(TypeError, match=r"\['layer'\]\[1\].*int32"):
         check_params({"layer": [jnp.ones(2), jnp.ones(2, jnp.int32)]})
+
+
+def test_of_valid_only_what_the_gradient_has_is_taken() -> None:
+    """As masks leave it, also in the place of whole subtrees, and as `None` does."""
+    gradient = {"a": jnp.ones(2), "b": optax.MaskedNode(), "c": optax.MaskedNode(), "d": None}
+    valid = {
+        "a": np.array([True, False]),
+        "b": jnp.ones(3, bool),
+        "c": {"deep": [jnp.ones(3, bool)]},
+        "d": None,
+    }
+    (leaf,) = jax.tree.leaves(valid_like(gradient, valid))
+    np.testing.assert_array_equal(leaf, [True, False])
+    found = valid_like(gradient, valid)
+    assert jax.tree.structure(found) == jax.tree.structure(gradient)
+    assert valid_like(gradient, None) is None
+    trimmed = valid_like(gradient, found)
+    assert jax.tree.structure(trimmed) == jax.tree.structure(gradient)
+
+
+def test_updates_of_the_tensors_with_elements_are_those_of_all_leaves() -> None:
+    gradient = clean_gradient(LEAVES)
+    steps = [0.5 * tensor for tensor in flat_tensors(gradient)]
+    found = updates_of_tensors(LEAVES, steps)
+    expected = updates_like(LEAVES, jax.tree.map(lambda leaf: 0.5 * leaf, gradient))
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
