@@ -69,7 +69,7 @@ def assert_is_a_problem_that_draws_its_like(problem, key):
 BELOW, ABOVE = sorted(TRANSFORMS), sorted(set(TRANSFORMS) - {"LabelNoise"})
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(
     st.lists(st.sampled_from(BELOW), max_size=3),
     st.lists(st.sampled_from(ABOVE), max_size=1),

@@ -142,6 +142,31 @@ def test_trajectories_begin_in_the_box_of_their_function_and_fill_it():
     np.testing.assert_allclose(starts["LogSumExp"].mean(), 0.0, atol=0.15)
 
 
+def test_at_starts_and_far_from_them_losses_are_not_negative_and_all_derivatives_are_finite():
+    @jax.jit
+    @jax.vmap
+    def all_derivatives(one, keys):
+        starts = jax.vmap(one.init)(keys)
+
+        def loss(point):
+            return one.loss(point, None, jax.random.key(0))
+
+        def squared_gradient(point):
+            return jnp.sum(jnp.square(jax.grad(loss)(point)))
+
+        near, far = (jax.vmap(jax.value_and_grad(loss))(c * starts) for c in (1.0, 100.0))
+        return near, far, jax.vmap(jax.grad(squared_gradient))(starts)
+
+    keys = jax.random.split(jax.random.key(1), (len(FUNCTIONS), 50))
+    (near, gradient), (far, far_gradient), second = all_derivatives(ALL, keys)
+    for tree in (near, far, gradient, far_gradient, second):
+        assert all(np.isfinite(one).all() for one in by_name(tree).values()), tree
+    for losses in (near, far):
+        # Only where a trajectory may begin: in its own box Michalewicz is above 0.
+        at_least = {name: one.min() for name, one in by_name(losses).items()}
+        assert all(least >= 0 for least in at_least.values()), at_least
+
+
 def test_an_unknown_function_is_refused_with_those_that_are_known():
     with pytest.raises(ValueError, match=r"one of Ackley, Beale.*but is 'Rosenbrok'"):
         TwoDimensional(function="Rosenbrok")
