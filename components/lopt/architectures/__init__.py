@@ -1,4 +1,4 @@
-"""The learned optimizers, each in one file, and what they have in common."""
+"""The learned optimizers, each in a file of its name, and what they have in common."""
 
 from lopt.architectures.adafactor_mlp import AdafactorMLP as AdafactorMLP
 from lopt.architectures.base import LearnedOptimizer as LearnedOptimizer

@@ -1,14 +1,20 @@
-"""What the MLP of `AdafactorMLP` is shown of every scalar.
+"""What the MLP of `AdafactorMLP` is shown of every scalar, and the averages that it comes from.
 
-Features and epsilons are those of the published code of Metz et al. 2022, google's
-learned_optimization, `adafac_mlp_lopt.py`; https://arxiv.org/abs/2203.11860.
+Squared gradients are averaged as in Adafactor: a matrix has one average for every row and one
+for every column instead of one for every scalar. Shazeer and Stern 2018,
+https://arxiv.org/abs/1804.04235, section 3; here with several decays at once, and biased
+towards the zeros they begin with. Features and epsilons are those of the published code of
+Metz et al. 2022, google's learned_optimization, `adafac_mlp_lopt.py`;
+https://arxiv.org/abs/2203.11860.
 """
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
+
+from lopt.architectures.tensor_views import Means, View
 
 TIMESCALES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5)
 """In inner steps."""
@@ -111,3 +117,120 @@ def time_features(inner_step: Float[Array, ""]) -> Float[Array, " timescales"]:
     ```
     """
     return jnp.tanh(inner_step / jnp.asarray(TIMESCALES, jnp.float32) - 1)
+
+
+class FactoredAverages(NamedTuple):
+    """Mean squares of a tensor's rows and columns; a vector has them for every scalar."""
+
+    of_rows: Float[Array, "decays batch rows 1"] | None
+    """`None` for a vector."""
+    of_columns: Float[Array, "decays batch 1 columns"]
+
+
+class Factor(NamedTuple):
+    """What to divide by the root mean square with: a product of two, one for each axis."""
+
+    of_rows: Float[Array, "decays batch _ 1"]
+    of_columns: Float[Array, "decays batch 1 columns"]
+
+    def product(self) -> Float[Array, "decays batch rows columns"]:
+        """Return it for every scalar."""
+        return self.of_rows * self.of_columns
+
+
+def no_averages(view: View, decays: int) -> FactoredAverages:
+    """Return the averages before the first step: zeros.
+
+    **Example**
+
+    ```python
+    averages = no_averages(View((784, 120)), decays=3)
+    ```
+    """
+    batch, rows, columns = view.shape
+    of_rows = jnp.zeros((decays, batch, rows, 1), jnp.float32) if view.is_matrix else None
+    return FactoredAverages(of_rows, jnp.zeros((decays, batch, 1, columns), jnp.float32))
+
+
+def next_averages(
+    old: FactoredAverages,
+    gradient: Float[Array, "batch rows columns"],
+    means: Means,
+    rates: Float[Array, " decays"],
+) -> FactoredAverages:
+    """Move the averages on by one step, at which the newest square weighs `rates`.
+
+    **Example**
+
+    ```python
+    averages = next_averages(averages, gradient, Means(gradient.shape), jnp.array([0.1]))
+    ```
+    """
+
+    def move(before: Array, now: Array) -> Array:
+        return before + rates[:, None, None, None] * (now[None] + 1e-30 - before)
+
+    squares = jnp.square(gradient)
+    if old.of_rows is None:
+        return FactoredAverages(None, move(old.of_columns, squares))
+    of_rows = move(old.of_rows, means.along(2, squares))
+    return FactoredAverages(of_rows, move(old.of_columns, means.along(1, squares)))
+
+
+def factors(averages: FactoredAverages, means: Means) -> tuple[Factor, ...]:
+    """Return the inverse root mean squares, first for the gradient and last for its averages.
+
+    For a matrix they are one: 1 / sqrt(row column / mean), the mean being that over all lines
+    of the shorter axis.
+
+    **Example**
+
+    ```python
+    (factor,) = factors(averages, Means((1, 784, 120)))
+    ```
+    """
+    rows, columns = averages
+    if rows is None:
+        one = jnp.ones((1, 1, 1, 1), jnp.float32)
+        # Versions of the published code differ in the second epsilon.
+        return tuple(Factor(one, jax.lax.rsqrt(columns + epsilon)) for epsilon in (1e-9, 1e-6))
+    more_rows = means.more_rows()
+    relative_rows = rows / (means.of_lines(1, rows) + 1e-9)
+    relative_columns = columns / (means.of_lines(2, columns) + 1e-9)
+    of_rows = _inverse_root(either(more_rows, rows, relative_rows))
+    of_columns = _inverse_root(either(more_rows, relative_columns, columns))
+    return (Factor(of_rows, of_columns),)
+
+
+def shorter_axis_first(averages: FactoredAverages, means: Means) -> tuple[Array, Array]:
+    """Return the averages along the shorter axis and along the longer one; a vector's twice.
+
+    **Example**
+
+    ```python
+    of_columns, of_rows = shorter_axis_first(averages, Means((1, 784, 120)))
+    ```
+    """
+    rows, columns = averages
+    if rows is None:
+        return columns, columns
+    more_rows = means.more_rows()
+    return either(more_rows, columns, rows), either(more_rows, rows, columns)
+
+
+def either(condition: Bool[Array, ""] | bool, if_true: Array, if_false: Array) -> Array:
+    """Return what `jnp.where` does, decided now if it can be.
+
+    **Example**
+
+    ```python
+    either(True, jnp.ones(3), jnp.zeros((2, 3)))  # [1, 1, 1]
+    ```
+    """
+    if isinstance(condition, bool):
+        return if_true if condition else if_false
+    return jnp.where(condition, if_true, if_false)
+
+
+def _inverse_root(values: Float[Array, "_ _ _ _"]) -> Float[Array, "_ _ _ _"]:
+    return jax.lax.rsqrt(jnp.maximum(values, 1e-9))

@@ -1,4 +1,9 @@
-"""Which tensors `AdafactorMLP` steps in together, and what it remembers of them."""
+"""Which tensors `AdafactorMLP` steps in together, and what it remembers of them.
+
+A piece is some small tensors or a large one. The small ones are the one block that `Blocks`
+makes of few scalars; a large one stays whole where `Blocks` would cut it, for it is averaged
+along rows and columns, and is computed slab by slab (`Slabs`) instead of block by block.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,10 +12,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from lopt.architectures import blocks
-from lopt.architectures.adafactor_alone import step_alone
-from lopt.architectures.adafactor_parts import Rule, Tensor, lines_of
-from lopt.architectures.adafactor_together import step_together
-from lopt.architectures.factored_averages import FactoredAverages, next_averages, no_averages
+from lopt.architectures.adafactor_features import FactoredAverages, next_averages, no_averages
+from lopt.architectures.adafactor_rule import Rule
+from lopt.architectures.adafactor_steps import Tensor, lines_of, step_alone, step_together
 from lopt.architectures.tensor_views import View
 
 

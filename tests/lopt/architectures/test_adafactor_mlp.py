@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lopt.architectures import AdafactorMLP, blocks, slabs
+from lopt.architectures import AdafactorMLP, blocks, tensor_views
 
 SMALL = {
     "hidden_size": 3,
@@ -30,8 +30,8 @@ def lay_out(monkeypatch):
 
     def choose(layout):
         monkeypatch.setattr(blocks, "BLOCK_WIDTH", 2048 if layout == "together" else 2)
-        monkeypatch.setattr(slabs, "SLAB_SIZE", 10 if layout == "in slabs" else 2**16)
-        monkeypatch.setattr(slabs, "SMALLEST_SLAB", 1)
+        monkeypatch.setattr(tensor_views, "SLAB_SIZE", 10 if layout == "in slabs" else 2**16)
+        monkeypatch.setattr(tensor_views, "SMALLEST_SLAB", 1)
 
     return choose
 
@@ -66,7 +66,7 @@ def test_how_tensors_lie_in_memory_changes_no_step(optimizer, lay_out, getkey) -
     results = []
     for layout in LAYOUTS:
         lay_out(layout)
-        assert slabs.Slabs((1, 6, 4)).count == (3 if layout == "in slabs" else 1)
+        assert tensor_views.Slabs((1, 6, 4)).count == (3 if layout == "in slabs" else 1)
         found, state = run(optimizer, gradients, params)
         assert len(state.pieces) == (1 if layout == "together" else 4)
         results.append(found)

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lopt.architectures import slabs
-from lopt.architectures.slabs import Slabs
-from lopt.architectures.tensor_views import Means, View
+from lopt.architectures import tensor_views
+from lopt.architectures.tensor_views import Means, Slabs, View
 
 shapes = st.lists(st.integers(1, 6), max_size=4).map(tuple)
 seen_shapes = st.tuples(*[st.integers(1, 6)] * 3)
@@ -75,8 +74,8 @@ def test_what_is_computed_slab_by_slab_is_what_is_computed_at_once(shape) -> Non
         for seed, size in enumerate([shape, (*shape[:2], 1), (shape[0], 1, shape[2])])
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(slabs, "SLAB_SIZE", 12)
-        patch.setattr(slabs, "SMALLEST_SLAB", 2)
+        patch.setattr(tensor_views, "SLAB_SIZE", 12)
+        patch.setattr(tensor_views, "SMALLEST_SLAB", 2)
         cut = Slabs(shape)
         assert cut.count == 1 or 2 <= np.prod(cut.slab) <= max(12, shape[2])
         parts = cut.cut((full, of_rows[None], of_columns[None]))
