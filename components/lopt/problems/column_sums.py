@@ -57,7 +57,7 @@ class Sampling(eqx.Module):
         """Draw samples with replacement and sum them; everything if there are no more of them.
 
         `rows_at` looks up samples by their numbers, which begin at 0. The paper's code goes
-        through reshuffled epochs instead; see `Samples.minibatch`.
+        through reshuffled epochs instead; see `lopt.problems.minibatches.minibatch`.
         """
         samples = self.samples.count()
         rows = rows_at(jax.random.randint(key, (self.batch.room,), 0, samples, jnp.int32))

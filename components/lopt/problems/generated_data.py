@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from lopt.problems.arguments import whole
+from lopt.problems.minibatches import minibatch
 
 CLUSTERS_PER_CLASS = 2
 FLIPPED_LABELS = 0.01
@@ -41,16 +42,8 @@ class Samples(eqx.Module):
         return self.inputs, self.labels
 
     def minibatch(self, key: Key[Array, ""]) -> tuple[Inputs, Labels]:
-        """Draw `batch_size` samples with replacement; all of them if there are no more.
-
-        The paper's code goes through reshuffled epochs instead, which needs a memory that a
-        problem does not have; the gradients have the same mean.
-        """
-        samples = self.labels.shape[-1]
-        if self.batch_size >= samples:
-            return self.everything()
-        indices = jax.random.randint(key, (self.batch_size,), 0, samples)
-        return self.inputs[indices], self.labels[indices]
+        """Draw `batch_size` samples as `lopt.problems.minibatches.minibatch` does."""
+        return minibatch(self.everything(), self.batch_size, key)
 
 
 def hypercube_clusters(

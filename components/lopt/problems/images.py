@@ -127,7 +127,7 @@ class ImageSamples(eqx.Module):
         self.labels = jnp.asarray(data_set.labels)[chosen]
         self.mean = jnp.asarray(data_set.mean, jnp.float32)
         self.deviation = jnp.asarray(data_set.deviation, jnp.float32)
-        self.minibatches = Minibatches(batch_size, batch_padded_to)
+        self.minibatches = Minibatches(batch_size, batch_padded_to, samples=samples)
 
     @property
     def shape(self) -> tuple[int, int, int]:

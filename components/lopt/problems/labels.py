@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int, Key
 from lopt.problems.arguments import scalar
 from lopt.problems.base import Batch, Problem
 from lopt.problems.classifiers import SoftmaxRegression
+from lopt.problems.minibatches import Minibatches
 from lopt.problems.transforms import Transform, innermost
 
 
@@ -35,7 +36,9 @@ class LabelNoise(Transform):
     alike, the right one included. The meta-loss is that of the right labels. `probability`
     may be 0, so that noisy and noise-free entries share one program.
 
-    Raises `ValueError` if the inner problem, behind its transforms, is not `Labelled`.
+    Raises `ValueError` if the inner problem, behind its transforms, is not `Labelled`, or if it
+    repeats the rows of its minibatches: each repetition would have a label of its own, and
+    `batch_padded_to` would make another problem.
 
     **Example**
 
@@ -48,6 +51,7 @@ class LabelNoise(Transform):
 
     def __init__(self, inner: Problem, *, probability: float) -> None:
         _labelled(inner)
+        _check_no_row_is_repeated(inner)
         self.inner = inner
         self.probability = scalar("probability", probability, at_least=0.0, below=1.0)
 
@@ -74,3 +78,14 @@ def _labelled(problem: Problem) -> Labelled:
         f"The labels of {type(labelled).__name__} cannot be noisy, because it has none: take an "
         f"inner problem that classifies, with the number of its `classes` as an attribute."
     )
+
+
+def _check_no_row_is_repeated(problem: Problem) -> None:
+    nodes = jax.tree.leaves(problem, is_leaf=lambda node: isinstance(node, Minibatches))
+    for node in nodes:
+        if isinstance(node, Minibatches) and node.size.is_padded():
+            raise ValueError(
+                f"The minibatches of {type(innermost(problem)).__name__} repeat their rows up to "
+                f"batch_padded_to={node.size.room}, and a row would get a label at each "
+                f"repetition: leave batch_padded_to at 0 for noisy labels."
+            )

@@ -69,7 +69,7 @@ class TransformerLanguageModel(Problem):
         if width % heads:
             raise ValueError(f"heads must divide width, which is {width}, but is {heads}.")
         self.initialization = Initialization(initialization)
-        self.minibatches = Minibatches(batch_size, batch_padded_to)
+        self.minibatches = Minibatches(batch_size, batch_padded_to, samples=samples)
         shape = whole("samples", samples, at_least=1), whole("length", length, at_least=2)
         self.strings = generated_strings(key, *shape, letters)
 

@@ -55,7 +55,7 @@ class RecurrentNetwork(Problem):
     ) -> None:
         self.units = whole("units", units, at_least=1)
         self.initialization = Initialization(initialization)
-        self.minibatches = Minibatches(batch_size, batch_padded_to)
+        self.minibatches = Minibatches(batch_size, batch_padded_to, samples=samples)
         shape = whole("samples", samples, at_least=1), whole("length", length, at_least=2)
         self.sequences, self.sums = adding_sequences(key, *shape)
 

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int, Key
 from lopt.problems.arguments import scalar, whole
 from lopt.problems.base import Batch, Params, Problem
 from lopt.problems.layers import INIT_SCALE, penalized_cross_entropy
+from lopt.problems.minibatches import minibatch
 
 Ids = Int[Array, "samples ids"]
 Labels = Int[Array, " samples"]
@@ -82,11 +83,7 @@ class EmbeddedParity(Problem):
         return redrawn
 
     def sample_batch(self, key: Key[Array, ""]) -> Batch:
-        samples = self.labels.shape[-1]
-        if self.batch_size >= samples:
-            return self.full_batch()
-        chosen = jax.random.randint(key, (self.batch_size,), 0, samples)
-        return self.ids[chosen], self.labels[chosen]
+        return minibatch((self.ids, self.labels), self.batch_size, key)
 
     def full_batch(self) -> Batch:
         return self.ids, self.labels

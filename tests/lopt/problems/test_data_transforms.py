@@ -8,6 +8,7 @@ import pytest
 from lopt.problems import (
     Bowl,
     FullyConnected,
+    ImageMLP,
     LogObjective,
     Quadratic,
     Rescale,
@@ -16,6 +17,7 @@ from lopt.problems import (
 )
 from lopt.problems.batch_size import BatchSize
 from lopt.problems.conditions import Conditions
+from lopt.problems.images import striped_images
 from lopt.problems.labels import LabelNoise
 
 KEY = jax.random.key(0)
@@ -26,6 +28,12 @@ IN_ORDER = SoftmaxRegression(features=3, classes=3, samples=24, batch_size=24, k
 def assert_equal(one, other):
     assert jax.tree.structure(one) == jax.tree.structure(other)
     jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def images(batch_padded_to):
+    stripes = striped_images(8, (2, 2, 1), classes=2)
+    sizes = {"hidden": (), "samples": 8, "batch_size": 3}
+    return ImageMLP(data_set=stripes, **sizes, batch_padded_to=batch_padded_to, key=KEY)
 
 
 def row_numbers(problem, batch):
@@ -115,6 +123,11 @@ def test_parts_of_a_sum_without_data_do_not_keep_the_others_from_another_batch_s
     assert (inputs.shape, labels.shape, nothing) == ((7, 3), (7,), None)
 
 
+def test_labels_of_images_whose_rows_are_not_repeated_can_be_noisy(getkey):
+    noisy = LabelNoise(images(batch_padded_to=0), probability=0.5)
+    assert noisy.sample_batch(getkey())[1].shape == (3,)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -125,6 +138,10 @@ def test_parts_of_a_sum_without_data_do_not_keep_the_others_from_another_batch_s
         (
             lambda: LabelNoise(Sum([MINIBATCHES]), probability=0.1),
             "The labels of Sum cannot be noisy",
+        ),
+        (
+            lambda: LabelNoise(Rescale(images(batch_padded_to=6), scale=2.0), probability=0.1),
+            r"of ImageMLP repeat their rows .* batch_padded_to=6, .* batch_padded_to at 0",
         ),
         (lambda: LabelNoise(MINIBATCHES, probability=1.0), "probability .* below 1, but is 1.0"),
         (lambda: BatchSize(MINIBATCHES, batch_size=0), "batch_size .* at least 1, but is 0"),

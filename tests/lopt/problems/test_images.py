@@ -59,7 +59,8 @@ def test_more_samples_than_images_are_refused(getkey):
 
 
 def test_a_padded_minibatch_repeats_its_rows_equally_often(getkey):
-    rows = Minibatches(4, batch_padded_to=12).rows(getkey(), samples=10**6)
+    many = Minibatches(4, batch_padded_to=12, samples=10**6)
+    rows = many.rows(getkey(), samples=10**6)
     assert rows.shape == (12,)
     assert len(np.unique(rows[:4])) == 4
     np.testing.assert_array_equal(np.reshape(rows, (3, 4)), np.tile(rows[:4], (3, 1)))
@@ -67,15 +68,25 @@ def test_a_padded_minibatch_repeats_its_rows_equally_often(getkey):
 
 @pytest.mark.parametrize("padded_to", [0, 6])
 def test_rows_are_drawn_from_all_samples_alike(padded_to, getkey):
-    draw = jax.vmap(lambda key: Minibatches(3, padded_to).rows(key, samples=5))
-    rows = draw(jax.random.split(getkey(), 2000))
+    minibatches = Minibatches(3, padded_to, samples=5)
+    rows = jax.vmap(lambda key: minibatches.rows(key, samples=5))(jax.random.split(getkey(), 2000))
     # Of 6000 independent draws a fifth each: four standard deviations are 0.021.
     np.testing.assert_allclose(np.bincount(np.ravel(rows[:, :3])) / 6000, 0.2, atol=0.021)
 
 
 def test_batch_sizes_that_divide_one_number_are_one_program():
-    small, large = Minibatches(2, batch_padded_to=8), Minibatches(8, batch_padded_to=8)
+    small, large = (Minibatches(size, batch_padded_to=8, samples=9) for size in (2, 8))
     assert jax.tree.structure(small) == jax.tree.structure(large)
+
+
+@pytest.mark.parametrize(("batch_size", "padded_to"), [(4, 0), (9, 0), (4, 8), (4, 4)])
+def test_a_minibatch_of_no_fewer_rows_than_there_are_is_all_of_them_in_order(
+    batch_size, padded_to, getkey
+):
+    minibatches = Minibatches(batch_size, padded_to, samples=4)
+    rows = minibatches.rows(getkey(), samples=4)
+    times = max(1, padded_to // 4)
+    np.testing.assert_array_equal(rows, np.tile(np.arange(4), times))
 
 
 @pytest.mark.parametrize(
@@ -84,8 +95,9 @@ def test_batch_sizes_that_divide_one_number_are_one_program():
         ((0,), "batch_size must be .* at least 1, but is 0"),
         ((8, 4), "batch_padded_to must be 0, .* or at least batch_size, which is 8, but is 4"),
         ((3, 8), "batch_size must divide batch_padded_to, which is 8, .* but is 3"),
+        ((8, 16), "batch_size must be at most samples, which is 7, .* padded, but is 8: .*=7"),
     ],
 )
 def test_batch_sizes_out_of_range_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        Minibatches(*arguments)
+        Minibatches(*arguments, samples=7)
