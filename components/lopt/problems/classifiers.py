@@ -7,10 +7,11 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, Key
 
+from lopt.problems.activations import FUNCTIONS
 from lopt.problems.arguments import one_of, scalar, whole
 from lopt.problems.base import Batch, Params, Problem
 from lopt.problems.generated_data import Samples, hypercube_clusters, teacher_labels
-from lopt.problems.layers import ACTIVATIONS, classification_loss, init_layers
+from lopt.problems.layers import classification_loss, init_layers
 
 
 class SoftmaxRegression(Problem):
@@ -106,7 +107,7 @@ class FullyConnected(Problem):
         key: Key[Array, ""],
     ) -> None:
         self.hidden = tuple(whole("hidden", width, at_least=1) for width in hidden)
-        self.activation = one_of("activation", activation, list(ACTIVATIONS))
+        self.activation = one_of("activation", activation, list(FUNCTIONS))
         whole("batch_size", batch_size, at_least=1)
         count = whole("samples", samples, at_least=2)
         drawn = teacher_labels(key, count, whole("features", features, at_least=1))
@@ -117,7 +118,7 @@ class FullyConnected(Problem):
 
     def loss(self, params: Params, batch: Batch, key: Key[Array, ""]) -> Float[Array, ""]:
         del key
-        return classification_loss(params, batch, ACTIVATIONS[self.activation])
+        return classification_loss(params, batch, FUNCTIONS[self.activation])
 
     def draw(self, key: Key[Array, ""]) -> "FullyConnected":
         drawn = teacher_labels(key, *self.samples.inputs.shape[-2:])

@@ -10,14 +10,10 @@ from jaxtyping import Array, Float, Int, Key
 
 from lopt.problems.base import Batch, Params
 from lopt.problems.initial_weights import standard_normals
+from lopt.problems.losses import cross_entropy
 
 INIT_SCALE = 1.2
 L2_PENALTY = 1e-3
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "relu": jax.nn.relu,
-    "sigmoid": jax.nn.sigmoid,
-    "tanh": jnp.tanh,
-}
 
 
 def init_layers(key: Key[Array, ""], widths: Sequence[int]) -> Params:
@@ -73,7 +69,5 @@ def penalized_cross_entropy(
     loss = penalized_cross_entropy(inputs @ weights, labels, (weights,))
     ```
     """
-    log_probabilities = jax.nn.log_softmax(logits)
-    chosen = jnp.take_along_axis(log_probabilities, labels[:, None], axis=1)
     norms = jnp.stack([jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(params)])
-    return L2_PENALTY * jnp.mean(norms) - jnp.mean(chosen)
+    return cross_entropy(logits, labels) + L2_PENALTY * jnp.mean(norms)

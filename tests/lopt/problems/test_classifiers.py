@@ -120,7 +120,11 @@ def test_two_classes_are_mostly_separable_when_their_clusters_are_far_apart(getk
         (SoftmaxRegression, {"features": 9, "separation": 0.0}, "separation must be .* above 0"),
         (FullyConnected, {"features": 0}, "features must be .* at least 1, but is 0"),
         (FullyConnected, {"features": 3, "hidden": (4, 0)}, "hidden must be .* least 1, but is 0"),
-        (FullyConnected, {"features": 3, "activation": "step"}, "one of relu, sigmoid, tanh"),
+        (
+            FullyConnected,
+            {"features": 3, "activation": "step"},
+            "one of relu, tanh, sigmoid, silu, but is .step",
+        ),
         (FullyConnected, {"features": 3, "samples": 1}, "samples must be .* at least 2"),
     ],
 )
