@@ -93,6 +93,17 @@ def test_padding_changes_neither_loss_nor_minibatches_nor_derivatives(made, getk
 
 
 @pytest.mark.parametrize("made", PADDED)
+def test_what_stands_in_the_padding_of_params_changes_nothing(made, getkey):
+    padded, _ = pair(made)
+    params, key = padded.init(getkey()), getkey()
+    filled = jax.tree.map(
+        lambda leaf, is_real: jnp.where(is_real, leaf, 7.0), params, padded.valid()
+    )
+    expected, found = (all_derivatives(padded, one, key) for one in (params, filled))
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+@pytest.mark.parametrize("made", PADDED)
 def test_the_real_params_come_first_and_are_as_many_as_without_padding(made, getkey):
     padded, unpadded = pair(made)
     assert unpadded.valid() is None
