@@ -1,5 +1,6 @@
 """What optimizers are trained on; DESIGN.md section 3."""
 
+from lopt.problems.bad_initialization import BadInitialization as BadInitialization
 from lopt.problems.base import Problem as Problem
 from lopt.problems.base import loss_and_gradient as loss_and_gradient
 from lopt.problems.batch_size import BatchSize as BatchSize
@@ -13,7 +14,6 @@ from lopt.problems.image_convnet import ImageConvNet as ImageConvNet
 from lopt.problems.image_mlp import ImageMLP as ImageMLP
 from lopt.problems.images import LabelledImages as LabelledImages
 from lopt.problems.images import labelled_images as labelled_images
-from lopt.problems.initialization import BadInitialization as BadInitialization
 from lopt.problems.labels import LabelNoise as LabelNoise
 from lopt.problems.language_model import TransformerLanguageModel as TransformerLanguageModel
 from lopt.problems.matmul import MatMulAlgorithm as MatMulAlgorithm

@@ -16,9 +16,9 @@ from lopt.problems import (
     Sum,
     loss_and_gradient,
 )
+from lopt.problems.bad_initialization import BadInitialization
 from lopt.problems.batch_size import BatchSize
 from lopt.problems.conditions import Conditions
-from lopt.problems.initialization import BadInitialization
 from lopt.problems.labels import LabelNoise
 from lopt.problems.programs import program_digest
 from lopt.problems.rescale_each import RescaleEach

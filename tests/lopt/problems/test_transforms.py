@@ -19,7 +19,7 @@ from lopt.problems import (
     TwoDimensional,
     loss_and_gradient,
 )
-from lopt.problems.initialization import BadInitialization
+from lopt.problems.bad_initialization import BadInitialization
 from lopt.problems.programs import program_digest
 from lopt.problems.quadratics import IsotropicQuadratic, Saddle
 from lopt.problems.rescale_each import RescaleEach
