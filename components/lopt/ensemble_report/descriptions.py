@@ -12,7 +12,7 @@ from lopt.problems.gradient_transforms import GradientTransform
 
 GRADIENTS_ONLY = ("noise", "zeroed")
 """The arguments of `Conditions` that leave the loss as it is."""
-PROGRAMS_ONLY = ("padded_to",)
+PROGRAMS_ONLY = ("padded_to", "samples_room", "batch_room", "batch_padded_to")
 """Arguments that say with what a problem shares its program, and leave the problem as it is."""
 
 

@@ -113,23 +113,19 @@ def _head(facts: Facts, beginnings: Sequence[Beginnings]) -> str:
 
 
 def _warnings(beginnings: Sequence[Beginnings]) -> str:
-    losses = {one.row.index: one.unusable for one in beginnings}
-    gradients = {one.row.index: ~np.isfinite(one.gradient_norms) for one in beginnings}
-    said = [
-        _warning(losses, "begin with a loss that is negative or not finite: meta-training cannot "
-                 "take its logarithm"),
-        _warning(gradients, "begin with a gradient that is not finite: meta-training leaves such "
-                 "trajectories out"),
-    ]  # fmt: skip
-    return "\n".join(said)
-
-
-def _warning(found: dict[int, np.ndarray], what: str) -> str:
-    rows = [f"{index} ({where.sum()} of {where.size} starts)" for index, where in found.items()
-            if where.any()]  # fmt: skip
+    """Say which gradients are not finite; such losses have been refused by `check_usable`."""
+    found = {one.row.index: ~np.isfinite(one.gradient_norms) for one in beginnings}
+    rows = [
+        f"{index} ({where.sum()} of {where.size} starts)"
+        for index, where in found.items()
+        if where.any()
+    ]
     if not rows:
         return ""
-    return f'<p class="warning"><b>{len(rows)} entries {what}.</b> Rows {", ".join(rows)}.</p>'
+    return (
+        f'<p class="warning"><b>{len(rows)} entries begin with a gradient that is not finite: '
+        f'meta-training leaves such trajectories out.</b> Rows {", ".join(rows)}.</p>'
+    )
 
 
 def _landscapes(images: Iterable[str]) -> list[str]:

@@ -138,6 +138,14 @@ def test_a_number_is_written_to_its_digits_and_in_few_characters(value, digits):
     assert len(text) <= digits + 7
 
 
+def test_rooms_that_only_fix_the_program_are_not_described():
+    rooms = {"padded_to": 8, "samples_room": 100, "batch_room": 16}
+    snake = {"problem": "OutwardSnake", "dimensions": 5, "samples": 50, "batch_size": 10, **rooms}
+    assert described(snake) == "OutwardSnake dimensions=5, samples=50, batch_size=10"
+    padded = {"problem": "RecurrentNetwork", "units": 4, "batch_padded_to": 64}
+    assert described(padded) == "RecurrentNetwork units=4"
+
+
 def test_a_spec_is_described_from_the_inside_out_without_what_changes_nothing():
     bowl = {"problem": "Bowl", "condition_number": 0.1, "angle": 0.0}
     neutral = {"problem": "Conditions", "scale": 1.0, "noise": 0.5, "of": bowl}
