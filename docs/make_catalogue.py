@@ -24,7 +24,7 @@ from tasks.ensembles import read_entries
 
 FILE = Path(__file__).with_name("catalogue.md")
 ENSEMBLES = Path(__file__).parents[1] / "conf" / "ensembles"
-SHIPPED = ("quick", "release", "release_off", "paper", "networks", "tiny")
+SHIPPED = sorted(path.stem for path in ENSEMBLES.glob("*.yaml"))
 
 HEAD = """# Catalogue
 
