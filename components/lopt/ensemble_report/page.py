@@ -124,7 +124,7 @@ def _warnings(beginnings: Sequence[Beginnings]) -> str:
         return ""
     return (
         f'<p class="warning"><b>{len(rows)} entries begin with a gradient that is not finite: '
-        f'meta-training leaves such trajectories out.</b> Rows {", ".join(rows)}.</p>'
+        f"meta-training leaves such trajectories out.</b> Rows {', '.join(rows)}.</p>"
     )
 
 
