@@ -70,4 +70,4 @@ def penalized_cross_entropy(
     ```
     """
     norms = jnp.stack([jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(params)])
-    return cross_entropy(logits, labels) + L2_PENALTY * jnp.mean(norms)
+    return L2_PENALTY * jnp.mean(norms) + cross_entropy(logits, labels)
