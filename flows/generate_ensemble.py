@@ -7,8 +7,9 @@ from prefect import flow
 from tasks import command_line, terminal, tracking
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, EnsembleConf
-from tasks.ensemble_page import log_page, show_counts, steps_in_all
+from tasks.ensemble_page import PAGE, log_page, show_counts, steps_in_all
 from tasks.ensembles import draw_ensemble
+from tasks.last_screen import show_page
 from tasks.references import EnsembleReference
 from tasks.tracked_inputs import log_ensemble
 
@@ -35,6 +36,8 @@ def generate_ensemble(
             terminal.reach(steps, "recorded")
     show_counts(drawn)
     terminal.say(f"  {drawn}")
+    if parent_mlflow_run_id is None:
+        show_page(mlflow_run_id, PAGE)
     return drawn
 
 

@@ -33,7 +33,7 @@ def show_version(version: ModelVersionReference) -> None:
         f"Published: {version.name} version {version.version}, alias {version.alias}",
         "",
         "Look at the runs, the curves and the model:",
-        *_mlflow_lines(),
+        *_mlflow_lines("runs?workflowType=machine_learning"),
         "Look at the flows:",
         *_prefect_lines(),
         f"Use the optimizer in an environment of yours, after pip install {clone}:",
@@ -44,11 +44,18 @@ def show_version(version: ModelVersionReference) -> None:
         terminal.say(line)
 
 
-def _mlflow_lines() -> list[str]:
-    """Return how to start MLflow's server, unless there is one, and where its pages are."""
+def show_page(mlflow_run_id: str, file: str) -> None:
+    """Print the lines to look at a file that a run has logged."""
+    terminal.say(f"Look at {file}:")
+    for line in _mlflow_lines(f"runs/{mlflow_run_id}/artifacts/{file}"):
+        terminal.say(line)
+
+
+def _mlflow_lines(place: str) -> list[str]:
+    """Return how to start MLflow's server, unless there is one, and where a page of it is."""
     store = settings.tracking_uri()
-    # Without this MLflow shows its pages for language models.
-    page = f"/#/experiments/{tracking.experiment_id()}/runs?workflowType=machine_learning"
+    # Without the workflow MLflow shows its pages for language models.
+    page = f"/#/experiments/{tracking.experiment_id()}/{place}"
     if store.startswith("http"):
         return [f"  {store.rstrip('/')}{page}"]
     server = f"{_program('mlflow')} server --backend-store-uri {shlex.quote(store)}"

@@ -32,7 +32,8 @@ class EnsembleReference(Reference):
     programs: int
 
     def __str__(self) -> str:
-        return f"{self.entries} problems in {self.programs} programs ({self.digest[:12]})"
+        programs = "1 program" if self.programs == 1 else f"{self.programs} programs"
+        return f"{self.entries} problems in {programs} ({self.digest[:12]})"
 
 
 class RunReference(Reference):

@@ -278,8 +278,30 @@ def test_meta_gradients_are_finite_and_not_zero(optimizer, getkey) -> None:
         return sum(jnp.square(leaf).sum() for leaf in jax.tree.leaves(moved))
 
     meta_gradient = jax.jit(jax.grad(meta_loss))(meta_params)
-    assert all_finite(meta_gradient)
+    leaves = jax.tree.leaves_with_path(meta_gradient)
+    unsound = [jax.tree_util.keystr(path) for path, leaf in leaves if not all_finite(leaf)]
+    assert not unsound, "which is differentiated: does a root or a quotient meet 0?"
     assert any(bool(leaf.any()) for leaf in jax.tree.leaves(meta_gradient))
+
+
+@every_class
+def test_steps_are_finite_wherever_meta_training_has_driven_the_meta_params(cls, getkey) -> None:
+    optimizer = cls.examples()[0]
+    gradient = gradient_like(SMALL, getkey())
+    gradient["b"] = jnp.zeros(3)
+
+    @jax.jit
+    def two_steps(optimizer):
+        transformation = optimizer.transformation(INITIAL)
+        first, state = transformation.update(gradient, transformation.init(SMALL), SMALL)
+        return first, *transformation.update(gradient, state, SMALL)
+
+    for far in (-100.0, -20.0, 20.0, 100.0):
+        driven = jax.tree.map(
+            lambda leaf, far=far: jnp.full_like(leaf, far) if eqx.is_inexact_array(leaf) else leaf,
+            optimizer,
+        )
+        assert all_finite(two_steps(driven)), f"all meta-params at {far}"
 
 
 @every_optimizer

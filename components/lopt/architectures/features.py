@@ -109,7 +109,8 @@ def clip_straight_through(
     jax.grad(lambda x: clip_straight_through(x, -33.0, 33.0))(40.0)  # 1.0
     ```
     """
-    return x + jax.lax.stop_gradient(jnp.clip(x, low, high) - x)
+    # What is added is 0. The other way round, x + (clipped - x), far values would lose all digits.
+    return jax.lax.stop_gradient(jnp.clip(x, low, high)) + (x - jax.lax.stop_gradient(x))
 
 
 def extreme_indicator(log_learning_rate: Float[Array, " n"]) -> Float[Array, " n"]:
