@@ -1,8 +1,10 @@
 """What every test gets: reproducible keys, and JAX at its strictest."""
 
+import gc
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import hypothesis
 import jax
@@ -35,3 +37,18 @@ def getkey(request: pytest.FixtureRequest) -> Callable[[], Key[Array, ""]]:
         return jax.random.fold_in(jax.random.key(seed), count)
 
     return next_key
+
+
+# Linux gives a process 65,530 mappings of memory, compiled programs take some each, and XLA dies of
+# a segmentation fault where there are no more.
+MAPPINGS = Path("/proc/self/maps")
+MANY_MAPPINGS = 20_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_compiled_programs() -> Iterator[None]:
+    """After a module, forget what was compiled, if that has become much."""
+    yield
+    if MAPPINGS.exists() and len(MAPPINGS.read_bytes().splitlines()) > MANY_MAPPINGS:
+        jax.clear_caches()
+        gc.collect()
