@@ -3,16 +3,27 @@
 Everything here is written for a single trajectory; estimators `vmap` it.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from lopt.architectures import LearnedOptimizer, RandomLearningRate, eval_params
 from lopt.problems import Problem, loss_and_gradient
 from lopt.problems.base import Params
+
+
+class Beginning(NamedTuple):
+    """What a trajectory has before there is an optimizer."""
+
+    problem: Problem
+    key: Key[Array, ""]
+    rates_key: Key[Array, ""]
+    initial_loss: Float[Array, ""]
+    params: Params
 
 
 class Trajectory(NamedTuple):
@@ -28,6 +39,40 @@ class Trajectory(NamedTuple):
     inner_step: Int[Array, ""]
 
 
+Remember = Callable[[Trajectory], PyTree[Array]]
+
+
+def beginning(problem: Problem, key: Key[Array, ""]) -> Beginning:
+    """Draw the initial params; what comes of `key` does not depend on an optimizer.
+
+    **Example**
+
+    ```python
+    start = beginning(problem, jax.random.key(0))
+    ```
+    """
+    params_key, rates_key, loss_key, steps_key = jax.random.split(key, 4)
+    params = problem.init(params_key)
+    initial_loss = problem.loss(params, problem.full_batch(), loss_key)
+    return Beginning(problem, steps_key, rates_key, initial_loss, params)
+
+
+def before_first_step(start: Beginning, optimizer: LearnedOptimizer) -> Trajectory:
+    """Stand before the first inner step, with the learning rates that `start` has drawn.
+
+    **Example**
+
+    ```python
+    trajectory = before_first_step(beginning(problem, jax.random.key(0)), optimizer)
+    ```
+    """
+    opt_state = optimizer.transformation(RandomLearningRate(start.rates_key)).init(start.params)
+    zero = jnp.zeros((), jnp.int32)
+    return Trajectory(
+        start.problem, start.key, start.initial_loss, start.params, opt_state, zero
+    )
+
+
 def begin(problem: Problem, optimizer: LearnedOptimizer, key: Key[Array, ""]) -> Trajectory:
     """Draw initial params and learning rates, and stand before the first inner step.
 
@@ -37,12 +82,7 @@ def begin(problem: Problem, optimizer: LearnedOptimizer, key: Key[Array, ""]) ->
     trajectory = begin(problem, optimizer, jax.random.key(0))
     ```
     """
-    params_key, rates_key, loss_key, steps_key = jax.random.split(key, 4)
-    params = problem.init(params_key)
-    opt_state = optimizer.transformation(RandomLearningRate(rates_key)).init(params)
-    initial_loss = problem.loss(params, problem.full_batch(), loss_key)
-    zero = jnp.zeros((), jnp.int32)
-    return Trajectory(problem, steps_key, initial_loss, params, opt_state, zero)
+    return before_first_step(beginning(problem, key), optimizer)
 
 
 def inner_step(
@@ -59,8 +99,7 @@ def inner_step(
     trajectory = inner_step(optimizer, trajectory)
     ```
     """
-    step_key = jax.random.fold_in(trajectory.key, 2 * trajectory.inner_step)
-    _, gradient = loss_and_gradient(trajectory.problem, trajectory.params, step_key)
+    gradient = shown_gradient(trajectory)
     if not second_derivatives:
         gradient = jax.lax.stop_gradient(gradient)
     updates, opt_state = optimizer.transformation().update(
@@ -73,8 +112,22 @@ def inner_step(
     )
 
 
-def current_loss(trajectory: Trajectory) -> Float[Array, ""]:
-    """Return the noise-free loss over all data at the evaluation params.
+def shown_gradient(trajectory: Trajectory) -> Params:
+    """Return the gradient that an optimizer is shown at this step: of a minibatch, with noise.
+
+    **Example**
+
+    ```python
+    gradient = shown_gradient(trajectory)
+    ```
+    """
+    step_key = jax.random.fold_in(trajectory.key, 2 * trajectory.inner_step)
+    _, gradient = loss_and_gradient(trajectory.problem, trajectory.params, step_key)
+    return gradient
+
+
+def current_loss(trajectory: Trajectory, batch: Any = None) -> Float[Array, ""]:
+    """Return the noise-free loss at the evaluation params, over all data if no batch is given.
 
     **Example**
 
@@ -85,7 +138,7 @@ def current_loss(trajectory: Trajectory) -> Float[Array, ""]:
     problem = trajectory.problem
     key = jax.random.fold_in(trajectory.key, 2 * trajectory.inner_step + 1)
     params = eval_params(trajectory.opt_state, trajectory.params)
-    return problem.loss(params, problem.full_batch(), key)
+    return problem.loss(params, problem.full_batch() if batch is None else batch, key)
 
 
 def unroll(
@@ -93,8 +146,15 @@ def unroll(
     trajectory: Trajectory,
     inner_steps: int,
     second_derivatives: bool = True,
-) -> tuple[Trajectory, Float[Array, " inner_steps"]]:
+    *,
+    remember: Remember = current_loss,
+    rematerialise: bool = False,
+) -> tuple[Trajectory, Any]:
     """Take a fixed number of inner steps; return the trajectory and the loss after each.
+
+    `remember` says what to return of each step instead, stacked. With `rematerialise`,
+    whoever differentiates keeps only what goes from step to step and computes the rest
+    again, which takes less memory and more time.
 
     **Example**
 
@@ -106,13 +166,15 @@ def unroll(
     # What is fixed stays out of the loop's carry: differentiating would keep a copy a step.
     def step(
         carry: tuple[Params, optax.OptState, Int[Array, ""]], _: None
-    ) -> tuple[tuple[Params, optax.OptState, Int[Array, ""]], Float[Array, ""]]:
+    ) -> tuple[tuple[Params, optax.OptState, Int[Array, ""]], Any]:
         params, opt_state, count = carry
         before = trajectory._replace(params=params, opt_state=opt_state, inner_step=count)
         after = inner_step(optimizer, before, second_derivatives)
-        return (after.params, after.opt_state, after.inner_step), current_loss(after)
+        return (after.params, after.opt_state, after.inner_step), remember(after)
 
     carry = (trajectory.params, trajectory.opt_state, trajectory.inner_step)
-    carry, losses = jax.lax.scan(step, carry, None, length=inner_steps)
+    # Nothing can be computed twice by mistake inside a loop, which is what it would prevent.
+    body = jax.checkpoint(step, prevent_cse=False) if rematerialise else step
+    carry, remembered = jax.lax.scan(body, carry, None, length=inner_steps)
     params, opt_state, count = carry
-    return trajectory._replace(params=params, opt_state=opt_state, inner_step=count), losses
+    return trajectory._replace(params=params, opt_state=opt_state, inner_step=count), remembered

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from lopt.architectures import LearnedOptimizer
 from lopt.ensembles import Group
@@ -13,15 +13,28 @@ from lopt.ensembles import Group
 Metrics = Mapping[str, Float[Array, ""]]
 
 
+class Faults(NamedTuple):
+    """Which problems took no part because something was not finite, and where it happened."""
+
+    bad: Bool[Array, " problems"]
+    entries: Int[Array, " problems"]
+    """The number of the entry in its group."""
+    inner_steps: Int[Array, " problems"]
+    """The first inner step after which the loss was not finite, or the last of the unroll."""
+
+
 class Estimate(NamedTuple):
     """What an estimator returns: the meta-loss, its gradient, and how it goes on."""
 
     meta_loss: Float[Array, ""]
-    # Of the optimizer's structure; `None` where the optimizer has no inexact array.
-    gradient: PyTree[Array]
+    # With respect to the meta-params as one vector (`lopt.meta_gradients.vectors`).
+    gradient: Float[Array, " meta_params"]
     state: PyTree[Array]
     # Counts over the problems, so that they add up over groups and devices.
     metrics: Metrics
+    # The squared standard error of the gradient, summed over the meta-params.
+    variance: Float[Array, ""]
+    faults: Faults
 
 
 class MetaGradient(eqx.Module):
@@ -29,14 +42,15 @@ class MetaGradient(eqx.Module):
 
     All fields are static, so that an estimator can be part of a compiled program's key. It
     owns what happens between a group of an ensemble and a gradient: which entries are in
-    work, how long each trajectory is, when it begins anew. Devices are not its business.
+    work, how long each trajectory is, when it begins anew. Devices are not its business, but
+    what belongs to a problem has the problems as its first axis, over which it is divided.
 
     **Example**
 
     ```python
     estimator = TruncatedBackprop(unroll_steps=20)
     state = estimator.init(optimizer, group, jax.random.key(0))
-    estimate = estimator.estimate(optimizer, group, state)
+    estimate = estimator.estimate(optimizer, group, state, meta_step=jnp.array(0))
     ```
     """
 
@@ -45,11 +59,17 @@ class MetaGradient(eqx.Module):
         """Begin the trajectories; the state has the structure that `estimate` returns."""
 
     @abstractmethod
-    def estimate(self, optimizer: LearnedOptimizer, group: Group, state: PyTree[Any]) -> Estimate:
+    def estimate(
+        self,
+        optimizer: LearnedOptimizer,
+        group: Group,
+        state: PyTree[Any],
+        meta_step: Int[Array, ""],
+    ) -> Estimate:
         """Move all trajectories on and estimate; can be traced.
 
         A problem whose loss or gradient is not finite takes no part in the estimate, is
-        counted in the metrics and begins anew.
+        counted in the metrics, is named among the faults and begins anew.
         """
 
     @classmethod

@@ -2,51 +2,122 @@
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Bool, Float
 
 
 class Combined(NamedTuple):
     """The mean over the problems that are sound, and which those are."""
 
     meta_loss: Float[Array, ""]
-    gradient: PyTree[Array]
+    gradient: Float[Array, " meta_params"]
+    # The squared standard error of the gradient, summed over its entries; 0 for one problem.
+    variance: Float[Array, ""]
     sound: Bool[Array, " problems"]
     clipped: Bool[Array, " problems"]
 
 
 def combine(
-    meta_losses: Float[Array, " problems"], gradients: PyTree[Array], clip_norm: float
+    meta_losses: Float[Array, " problems"],
+    gradients: Float[Array, "problems meta_params"],
+    clip_norm: float,
 ) -> Combined:
     """Clip each problem's gradient to `clip_norm` and average over the sound ones.
 
     A problem is sound if its meta-loss and its gradient's norm are finite. The others change
-    nothing: the result is that of the batch without them, zero if there are no others. The
-    leaves of `gradients` have the problems as their first axis. Without a sound problem the
-    meta-loss is NaN.
+    nothing: the result is that of the batch without them, zero if there are no others.
+    Without a sound problem the meta-loss is NaN.
 
     **Example**
 
     ```python
-    combined = combine(jnp.array([0.1, jnp.nan]), {"weights": jnp.ones((2, 5))}, clip_norm=1.0)
+    combined = combine(jnp.array([0.1, jnp.nan]), jnp.ones((2, 5)), clip_norm=1.0)
     ```
     """
-    norms = jax.vmap(_norm)(gradients)
+    norms = jnp.sqrt(jnp.square(gradients).sum(1))
     sound = jnp.isfinite(meta_losses) & jnp.isfinite(norms)
-    # Zero times NaN is NaN, so what is not sound is replaced before it is multiplied.
     scale = jnp.where(sound, jnp.minimum(1.0, clip_norm / jnp.maximum(norms, 1e-12)), 0.0)
     count = sound.sum().astype(jnp.float32)
+    # Zero times NaN is NaN, so what is not sound is replaced before it is multiplied.
+    kept = jnp.where(sound[:, None], gradients, 0.0)
+    gradient = (scale @ kept) / jnp.maximum(count, 1.0)
+    return Combined(
+        mean_of_sound(meta_losses, sound),
+        gradient,
+        standard_error_squared(jnp.where(sound, norms, 0.0) * scale, norm(gradient), count),
+        sound,
+        sound & (scale < 1),
+    )
 
-    def mean(leaf: Float[Array, "problems *shape"]) -> Float[Array, " *shape"]:
-        ones = (1,) * (leaf.ndim - 1)
-        kept = jnp.where(sound.reshape(-1, *ones), leaf, 0.0)
-        return (kept * scale.reshape(-1, *ones)).sum(0) / jnp.maximum(count, 1.0)
 
-    meta_loss = jnp.where(sound, meta_losses, 0.0).sum() / count
-    return Combined(meta_loss, jax.tree.map(mean, gradients), sound, sound & (scale < 1))
+def combine_along(
+    meta_losses: Float[Array, " problems"],
+    slopes: Float[Array, " problems"],
+    directions: Float[Array, "problems meta_params"],
+) -> Combined:
+    """Average gradients that are each a number times a direction, over the sound problems.
+
+    What `combine` does without clipping, but none of the problems' gradients is ever made.
+
+    **Example**
+
+    ```python
+    combined = combine_along(jnp.array([0.1, 0.2]), jnp.array([1.0, -2.0]), jnp.ones((2, 5)))
+    ```
+    """
+    sound = jnp.isfinite(meta_losses) & jnp.isfinite(slopes)
+    kept = jnp.where(sound, slopes, 0.0)
+    count = sound.sum().astype(jnp.float32)
+    gradient = (kept @ directions) / jnp.maximum(count, 1.0)
+    norms = jnp.abs(kept) * jnp.sqrt(jnp.square(directions).sum(1))
+    return Combined(
+        mean_of_sound(meta_losses, sound),
+        gradient,
+        standard_error_squared(norms, norm(gradient), count),
+        sound,
+        jnp.zeros_like(sound),
+    )
 
 
-def _norm(tree: PyTree[Array]) -> Float[Array, ""]:
-    squares = [jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree)]
-    return jnp.sqrt(jnp.stack(squares).sum())
+def mean_of_sound(
+    values: Float[Array, " problems"], sound: Bool[Array, " problems"]
+) -> Float[Array, ""]:
+    """Return the mean over the sound problems, NaN if there are none.
+
+    **Example**
+
+    ```python
+    mean_of_sound(jnp.array([1.0, jnp.nan]), jnp.array([True, False]))  # 1.0
+    ```
+    """
+    return jnp.where(sound, values, 0.0).sum() / sound.sum().astype(jnp.float32)
+
+
+def standard_error_squared(
+    norms: Float[Array, " problems"], mean_norm: Float[Array, ""], count: Float[Array, ""]
+) -> Float[Array, ""]:
+    """Return the squared standard error of a mean of vectors, summed over their entries.
+
+    `norms` are those of the `count` vectors, 0 for what is not counted.
+
+    **Example**
+
+    ```python
+    standard_error_squared(jnp.array([1.0, 1.0]), jnp.array(0.0), jnp.array(2.0))  # 1.0
+    ```
+    """
+    mean_square = jnp.square(norms).sum() / jnp.maximum(count, 1.0)
+    spread = jnp.maximum(mean_square - jnp.square(mean_norm), 0.0)
+    return spread / jnp.maximum(count - 1.0, 1.0)
+
+
+def norm(vector: Float[Array, " meta_params"]) -> Float[Array, ""]:
+    """Return the Euclidean norm.
+
+    **Example**
+
+    ```python
+    norm(jnp.ones(4))  # 2.0
+    ```
+    """
+    return jnp.sqrt(jnp.square(vector).sum())

@@ -75,6 +75,14 @@ class Problem(eqx.Module):
         """Return all the data, on which the meta-loss is measured; `None` without data."""
         return None
 
+    def validation_batch(self) -> Batch:
+        """Return data that no inner step is taken on; the training data if there are no others.
+
+        Minibatches must not hold any of it, so that the loss on it tells how well the params
+        do on what they have not seen.
+        """
+        return self.full_batch()
+
     def perturb_gradient(self, gradient: Params, key: Key[Array, ""]) -> Params:
         """Return what the optimizer gets to see of a gradient; the gradient itself by default."""
         del key

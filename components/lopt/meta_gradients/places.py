@@ -1,0 +1,176 @@
+"""The trajectories in work, side by side: when each ends, and what begins in its place."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+
+from lopt.ensembles import Group
+from lopt.meta_gradients.base import Faults
+from lopt.meta_gradients.lengths import TrajectoryLengths
+from lopt.unroll import Beginning, Trajectory, beginning
+
+
+class Places(NamedTuple):
+    """Stacked trajectories, of which entry each is, and when it is to begin anew."""
+
+    trajectories: Trajectory
+    entries: Int[Array, " problems"]
+    # Inner steps after which a trajectory begins anew, and how often it has begun.
+    lengths: Int[Array, " problems"]
+    begun: Int[Array, " problems"]
+
+
+class Renewal(NamedTuple):
+    """Which places begin anew, and with what; of all places, whether they need it or not."""
+
+    finished: Bool[Array, " problems"]
+    starts: Beginning
+    entries: Int[Array, " problems"]
+    lengths: Int[Array, " problems"]
+
+
+def empty_places(shapes: Trajectory, problems: int) -> Places:
+    """Return places whose trajectories begin at the first estimate.
+
+    Beginning them here would compile the drawing of problems a second time. `shapes` is one
+    trajectory, its leaves anything with a shape and a dtype.
+
+    **Example**
+
+    ```python
+    places = empty_places(eqx.filter_eval_shape(begin, problem, optimizer, key), problems=24)
+    ```
+    """
+    blank = jax.tree.map(lambda leaf: _blank((problems, *leaf.shape), leaf.dtype), shapes)
+    zeros = jnp.zeros((problems,), jnp.int32)
+    return Places(blank, zeros, jnp.copy(zeros), jnp.copy(zeros))
+
+
+def renewal(
+    places: Places,
+    group: Group,
+    lengths: TrajectoryLengths,
+    unroll_steps: int,
+    key: Key[Array, ""],
+    meta_step: Int[Array, ""],
+) -> Renewal:
+    """Draw entries, problems, initial params and lengths for the places that are finished.
+
+    A place's first trajectory is only a part of its length, so that ends are staggered.
+
+    **Example**
+
+    ```python
+    new = renewal(places, group, ExponentialLengths(), 20, jax.random.key(0), jnp.array(0))
+    ```
+    """
+    begin_key, length_key = jax.random.split(key)
+    count = places.begun.shape[0]
+    finished = places.trajectories.inner_step >= places.lengths
+    drawn = _lengths(lengths, length_key, places.begun == 0, meta_step)
+    entries, starts = jax.vmap(lambda key: draw_beginning(group, key))(
+        jax.random.split(begin_key, count)
+    )
+    return Renewal(
+        finished=finished,
+        starts=starts,
+        entries=jnp.where(finished, entries, places.entries),
+        lengths=jnp.where(finished, unroll_steps * drawn, places.lengths),
+    )
+
+
+def draw_beginning(group: Group, key: Key[Array, ""]) -> tuple[Int[Array, ""], Beginning]:
+    """Draw an entry by weight, its random constants anew, and initial params.
+
+    **Example**
+
+    ```python
+    entry, start = draw_beginning(group, jax.random.key(0))
+    ```
+    """
+    entry_key, draw_key, begin_key = jax.random.split(key, 3)
+    entry = jax.random.categorical(entry_key, jnp.log(group.weights)).astype(jnp.int32)
+    return entry, beginning(group.entry(entry).draw(draw_key), begin_key)
+
+
+def where(condition: Bool[Array, ""], new: PyTree[Array], old: PyTree[Array]) -> Any:
+    """Choose between two trees of one structure.
+
+    **Example**
+
+    ```python
+    trajectory = where(is_finished, fresh, trajectory)
+    ```
+    """
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
+
+
+def moved_on(
+    places: Places, new: Renewal, trajectories: Trajectory, ended: Bool[Array, " problems"]
+) -> Places:
+    """Return the places after an unroll; what has `ended` begins anew at the next estimate.
+
+    **Example**
+
+    ```python
+    places = moved_on(places, new, trajectories, ended=~combined.sound)
+    ```
+    """
+    lengths = jnp.where(ended, 0, new.lengths)
+    begun = places.begun + new.finished.astype(jnp.int32)
+    return Places(trajectories, new.entries, lengths, begun)
+
+
+def faults_of(
+    sound: Bool[Array, " problems"],
+    entries: Int[Array, " problems"],
+    last_steps: Int[Array, " problems"],
+    losses: Float[Array, "problems inner_steps"],
+) -> Faults:
+    """Name the entries that are not sound and the steps at which that showed.
+
+    **Example**
+
+    ```python
+    faults = faults_of(combined.sound, new.entries, trajectories.inner_step, losses)
+    ```
+    """
+    infinite = ~jnp.isfinite(losses)
+    steps = losses.shape[1]
+    first = last_steps - steps + 1 + jnp.argmax(infinite, axis=1).astype(jnp.int32)
+    where_it_showed = jnp.where(infinite.any(1), first, last_steps)
+    return Faults(~sound, entries, where_it_showed)
+
+
+def counts(which: Mapping[str, Bool[Array, " problems"]]) -> dict[str, Float[Array, ""]]:
+    """Count what is true, as metrics.
+
+    **Example**
+
+    ```python
+    metrics = counts({"meta/clipped": clipped, "inner/resets": new.finished})
+    ```
+    """
+    return {name: flags.sum().astype(jnp.float32) for name, flags in which.items()}
+
+
+def _lengths(
+    lengths: TrajectoryLengths,
+    key: Key[Array, ""],
+    is_first: Bool[Array, " problems"],
+    meta_step: Int[Array, ""],
+) -> Int[Array, " problems"]:
+    length_key, part_key = jax.random.split(key)
+    drawn = lengths.draw(length_key, is_first.shape, meta_step)
+    part = jax.random.uniform(part_key, is_first.shape, jnp.float32)
+    shortened = jnp.ceil(part * drawn.astype(jnp.float32)).astype(jnp.int32)
+    return jnp.where(is_first, jnp.maximum(shortened, 1), drawn)
+
+
+def _blank(shape: tuple[int, ...], dtype: Any) -> Array:
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        return jnp.broadcast_to(jax.random.key(0), shape)
+    return jnp.zeros(shape, dtype)

@@ -1,0 +1,227 @@
+"""One compiled program for several meta-steps: sampling, estimates, meta-updates."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int, PyTree
+
+from lopt.architectures import LearnedOptimizer
+from lopt.ensembles import Group
+from lopt.meta_gradients import Estimate, Faults
+from lopt.meta_gradients.combining import norm
+from lopt.meta_gradients.vectors import MetaParams, vectors
+from lopt.meta_training.devices import kept_divided, kept_on_all
+from lopt.meta_training.metrics import MetaMetrics
+from lopt.meta_training.schedule import Turn
+from lopt.meta_training.settings import MetaTraining
+from lopt.meta_training.state import MetaState
+
+# How much of a group's running mean square stays from one meta-step to the next.
+NORM_DECAY = 0.95
+
+
+class _Carried(NamedTuple):
+    """What goes from one meta-step to the next: a `MetaState` with its meta-params as a vector."""
+
+    meta_params: MetaParams
+    meta_opt_state: optax.OptState
+    estimator_states: tuple[PyTree[Any], ...]
+    meta_step: Int[Array, ""]
+    square_norms: tuple[Float[Array, ""], ...]
+
+
+class Given(NamedTuple):
+    """What one meta-step gives beside the new state."""
+
+    values: dict[str, Float[Array, ""]]
+    faults: tuple[Faults, ...]
+
+
+def take_turn(
+    training: MetaTraining,
+    groups: Sequence[Group],
+    meta_state: MetaState,
+    turn: Turn,
+    mesh: Mesh | None = None,
+) -> tuple[MetaState, MetaMetrics]:
+    """Take the meta-steps of a turn, as one compiled program for all turns of a bundle.
+
+    **Example**
+
+    ```python
+    turn = training.schedule(groups).turn(done=0, last_meta_step=None)
+    meta_state, metrics = take_turn(training, groups, meta_state, turn)
+    ```
+    """
+    worked_on = tuple(groups[index] for index in turn.groups)
+    part, given = _meta_steps(
+        training,
+        jnp.asarray(turn.shares, jnp.float32),
+        worked_on,
+        part_of(meta_state, turn.groups),
+        jnp.asarray(turn.count, jnp.int32),
+        mesh,
+    )
+    families = tuple(group.family for group in worked_on)
+    first = turn.done + 1
+    metrics = MetaMetrics(first, turn.count, given.values, families, given.faults)
+    return _with_part(meta_state, part, turn.groups), metrics
+
+
+def part_of(meta_state: MetaState, groups: Sequence[int]) -> MetaState:
+    """Return a state with what belongs to these groups alone.
+
+    **Example**
+
+    ```python
+    part = part_of(meta_state, turn.groups)
+    ```
+    """
+    return dataclasses.replace(
+        meta_state,
+        estimator_states=tuple(meta_state.estimator_states[index] for index in groups),
+        square_norms=tuple(meta_state.square_norms[index] for index in groups),
+    )
+
+
+def _with_part(meta_state: MetaState, part: MetaState, groups: Sequence[int]) -> MetaState:
+    states, square_norms = list(meta_state.estimator_states), list(meta_state.square_norms)
+    for place, index in enumerate(groups):
+        states[index], square_norms[index] = part.estimator_states[place], part.square_norms[place]
+    return dataclasses.replace(
+        part, estimator_states=tuple(states), square_norms=tuple(square_norms)
+    )
+
+
+@eqx.filter_jit
+def _meta_steps(
+    training: MetaTraining,
+    shares: Float[Array, " groups"],
+    groups: tuple[Group, ...],
+    meta_state: MetaState,
+    count: Int[Array, ""],
+    mesh: Mesh | None,
+) -> tuple[MetaState, Given]:
+    """Take `count` meta-steps, at most as many as a dispatch has."""
+    meta_params, optimizer_of = vectors(meta_state.optimizer)
+
+    def one(carried: _Carried) -> tuple[_Carried, Given]:
+        optimizer = optimizer_of(carried.meta_params)
+        estimates = [
+            _estimate(training, group, optimizer, state, carried.meta_step, mesh)
+            for group, state in zip(groups, carried.estimator_states, strict=True)
+        ]
+        return _updated(training, shares, groups, meta_state.rate_scale, carried, estimates)
+
+    def body(step: Int[Array, ""], so_far: tuple[_Carried, Given]) -> tuple[_Carried, Given]:
+        carried, given = one(so_far[0])
+        return carried, jax.tree.map(lambda all, new: all.at[step].set(new), so_far[1], given)
+
+    carried = _Carried(
+        meta_params,
+        meta_state.meta_opt_state,
+        meta_state.estimator_states,
+        meta_state.meta_step,
+        meta_state.square_norms,
+    )
+    form = jax.eval_shape(one, carried)[1]
+    room = (training.steps_per_dispatch,)
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(room + leaf.shape, leaf.dtype), form)
+    # The number of steps is no constant, so that a shorter last turn is no other program.
+    carried, given = jax.lax.fori_loop(0, count, body, (carried, nothing))
+    new_state = MetaState(
+        optimizer=optimizer_of(carried.meta_params),
+        meta_opt_state=carried.meta_opt_state,
+        estimator_states=carried.estimator_states,
+        meta_step=carried.meta_step,
+        rate_scale=meta_state.rate_scale,
+        square_norms=carried.square_norms,
+    )
+    return new_state, given
+
+
+def _updated(
+    training: MetaTraining,
+    shares: Float[Array, " groups"],
+    groups: Sequence[Group],
+    rate_scale: Float[Array, ""],
+    carried: _Carried,
+    estimates: Sequence[Estimate],
+) -> tuple[_Carried, Given]:
+    """Average the groups' estimates and move the meta-params."""
+    square_norms = tuple(
+        _square_norm(old, estimate.gradient)
+        for old, estimate in zip(carried.square_norms, estimates, strict=True)
+    )
+    weights = shares
+    if training.equal_groups:
+        weights = shares / jnp.sqrt(jnp.stack(square_norms) + 1e-20)
+    gradient = weights @ jnp.stack([estimate.gradient for estimate in estimates])
+    # optax.adam itself adds floats and whole numbers, which a program may have forbidden.
+    with jax.numpy_dtype_promotion("standard"):
+        updates, meta_opt_state = training.meta_optimizer().update(
+            gradient, carried.meta_opt_state, carried.meta_params
+        )
+    moved = _Carried(
+        carried.meta_params + rate_scale * updates,
+        meta_opt_state,
+        tuple(estimate.state for estimate in estimates),
+        carried.meta_step + 1,
+        square_norms,
+    )
+    values = _values(training, groups, shares, weights, estimates, gradient)
+    return moved, Given(values, tuple(estimate.faults for estimate in estimates))
+
+
+def _estimate(
+    training: MetaTraining,
+    group: Group,
+    optimizer: LearnedOptimizer,
+    state: PyTree[Any],
+    meta_step: Int[Array, ""],
+    mesh: Mesh | None,
+) -> Estimate:
+    estimate = training.estimator.estimate(optimizer, group, state, meta_step)
+    divided = kept_divided(estimate.state, mesh)
+    return kept_on_all(estimate._replace(state=None), mesh)._replace(state=divided)
+
+
+def _square_norm(old: Float[Array, ""], gradient: MetaParams) -> Float[Array, ""]:
+    now = jnp.square(norm(gradient))
+    return jnp.where(old == 0, now, NORM_DECAY * old + (1 - NORM_DECAY) * now)
+
+
+def _values(
+    training: MetaTraining,
+    groups: Sequence[Group],
+    shares: Float[Array, " groups"],
+    weights: Float[Array, " groups"],
+    estimates: Sequence[Estimate],
+    gradient: MetaParams,
+) -> dict[str, Float[Array, ""]]:
+    gradient_norm = norm(gradient)
+    losses = jnp.stack([estimate.meta_loss for estimate in estimates])
+    variances = jnp.stack([estimate.variance for estimate in estimates])
+    values = {
+        "meta/loss": (shares * losses).sum() / shares.sum(),
+        "meta/gradient_norm": gradient_norm,
+        "meta/gradient_clipped": (gradient_norm > training.clip_norm).astype(jnp.float32),
+        "meta/gradient_error": jnp.sqrt((jnp.square(weights) * variances).sum()),
+    }
+    for group, estimate in zip(groups, estimates, strict=True):
+        values[f"meta/loss/{group.family}"] = estimate.meta_loss
+        for name in BY_FAMILY:
+            values[f"{name}/{group.family}"] = estimate.metrics[name]
+    for name in estimates[0].metrics:
+        values[name] = jnp.stack([estimate.metrics[name] for estimate in estimates]).sum()
+    return values
+
+
+# What tells of a problem that goes wrong is counted by family as well.
+BY_FAMILY = ("meta/nonfinite", "inner/exploded")
