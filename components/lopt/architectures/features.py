@@ -82,7 +82,27 @@ def scaled_momenta(
     ```
     """
     scaled = momenta * jax.lax.rsqrt(mean_squares + 1e-16)
-    return jnp.arcsinh(scaled) if squash else scaled
+    return arsinh(scaled) if squash else scaled
+
+
+def arsinh(x: Float[Array, " *shape"]) -> Float[Array, " *shape"]:
+    """Return the inverse hyperbolic sine, with as many digits as float32 has.
+
+    The compiler's own takes a fifth of an unroll on a CPU. The logarithm of 1 + u is taken
+    as Kahan does: the error of rounding 1 + u is made up for by a factor.
+
+    **Example**
+
+    ```python
+    arsinh(jnp.array([0.0, 1.0]))  # 0.0, 0.881
+    ```
+    """
+    size = jnp.abs(x)
+    u = size + size * size / (1 + jnp.sqrt(size * size + 1))
+    rounded = 1 + u
+    exact = rounded == 1
+    logarithm = jnp.where(exact, u, jnp.log(rounded) * (u / jnp.where(exact, 1.0, rounded - 1)))
+    return jnp.sign(x) * logarithm
 
 
 def relative_magnitudes(mean_squares: Float[Array, "scales n"]) -> Float[Array, "scales n"]:
