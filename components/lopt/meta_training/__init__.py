@@ -7,3 +7,5 @@ from lopt.meta_training.metrics import MetaMetrics as MetaMetrics
 from lopt.meta_training.settings import MetaTraining as MetaTraining
 from lopt.meta_training.state import MetaState as MetaState
 from lopt.meta_training.state import init_meta_state as init_meta_state
+from lopt.meta_training.validation import validation_losses as validation_losses
+from lopt.meta_training.validation import weighted as weighted

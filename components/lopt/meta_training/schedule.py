@@ -61,7 +61,10 @@ class Schedule:
         count = self.steps_per_turn - into
         if last_meta_step is not None:
             count = min(count, last_meta_step - done)
-        bundle = number % len(self.bundles)
+        return self.turn_of(number % len(self.bundles), done, count)
+
+    def turn_of(self, bundle: int, done: int, count: int) -> Turn:
+        """Return a turn of a bundle, whosever turn it is."""
         return Turn(bundle, self.bundles[bundle], self.shares(bundle), done, count)
 
     def _weight(self, bundle: list[int]) -> float:

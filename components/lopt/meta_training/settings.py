@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float, Int
 
 from lopt.ensembles import Group
 from lopt.meta_gradients import MetaGradient, TruncatedBackprop
@@ -59,7 +62,11 @@ class MetaTraining(eqx.Module):
                 raise ValueError(f"{name} is {count}, but must be at least 1.")
 
     def meta_optimizer(self) -> optax.GradientTransformationExtraArgs:
-        """Return what moves the meta-params, as optax knows it."""
+        """Return what makes a step of unit length of the meta-gradient, as optax knows it."""
+        return optax.chain(optax.clip_by_global_norm(self.clip_norm), optax.scale_by_adam())
+
+    def meta_learning_rate_at(self, meta_step: Int[Array, ""]) -> Float[Array, ""]:
+        """Return the meta-learning rate of the meta-step after `meta_step` others."""
         schedule = optax.warmup_cosine_decay_schedule(
             init_value=0.1 * self.meta_learning_rate,
             peak_value=self.meta_learning_rate,
@@ -67,7 +74,9 @@ class MetaTraining(eqx.Module):
             decay_steps=self.decay_steps,
             end_value=0.1 * self.meta_learning_rate,
         )
-        return optax.chain(optax.clip_by_global_norm(self.clip_norm), optax.adam(schedule))
+        # optax itself adds floats and whole numbers, which a program may have forbidden.
+        with jax.numpy_dtype_promotion("standard"):
+            return jnp.asarray(schedule(meta_step), jnp.float32)
 
     def schedule(self, groups: Sequence[Group]) -> Schedule:
         """Return which groups each meta-step works on."""

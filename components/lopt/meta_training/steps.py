@@ -163,19 +163,21 @@ def _updated(
     if training.equal_groups:
         weights = shares / jnp.sqrt(jnp.stack(square_norms) + 1e-20)
     gradient = weights @ jnp.stack([estimate.gradient for estimate in estimates])
-    # optax.adam itself adds floats and whole numbers, which a program may have forbidden.
+    rate = rate_scale * training.meta_learning_rate_at(carried.meta_step)
+    # optax adds floats and whole numbers, which a program may have forbidden.
     with jax.numpy_dtype_promotion("standard"):
-        updates, meta_opt_state = training.meta_optimizer().update(
+        direction, meta_opt_state = training.meta_optimizer().update(
             gradient, carried.meta_opt_state, carried.meta_params
         )
     moved = _Carried(
-        carried.meta_params + rate_scale * updates,
+        carried.meta_params - rate * jnp.asarray(direction),
         meta_opt_state,
         tuple(estimate.state for estimate in estimates),
         carried.meta_step + 1,
         square_norms,
     )
     values = _values(training, groups, shares, weights, estimates, gradient)
+    values["meta/learning_rate"] = rate
     return moved, Given(values, tuple(estimate.faults for estimate in estimates))
 
 
