@@ -2,13 +2,14 @@
 
 from prefect import flow
 
-from tasks import command_line, run_choice, terminal, tracking
+from tasks import accelerators, command_line, run_choice, terminal, tracking
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, EnsembleConf, MetaTrainingConf
 from tasks.curves import log_curve
 from tasks.ensembles import draw_ensemble
 from tasks.meta_training import (
     announce_compiling,
+    find_best_checkpoint,
     find_checkpoint,
     meta_train_segment,
     segment_ends,
@@ -34,7 +35,9 @@ def meta_train(
     """
     check_given({"ensemble": ensemble, "meta_training": meta_training})
     terminal.heading("Meta-training")
+    accelerators.prepare(meta_training)
     drawn = draw_ensemble(ensemble)
+    held_out = draw_ensemble(ensemble.with_seed(meta_training.validation_seed))
     with run_choice.given_or_opened(run_directory, meta_training, drawn.digest) as folder:
         terminal.say(f"  {folder}")
         if folder.finished:
@@ -50,9 +53,10 @@ def meta_train(
             announce_compiling(meta_training, drawn, done)
             with terminal.stage("meta-training", meta_training.meta_steps, done):
                 for end in segment_ends(meta_training, done):
-                    checkpoint = meta_train_segment(run, meta_training, drawn, end)
+                    meta_train_segment(run, meta_training, drawn, held_out, end)
             log_curve(run)
-            return write_release(run, meta_training, ensemble, drawn, checkpoint)
+            best = find_best_checkpoint(run)
+            return write_release(run, meta_training, ensemble, drawn, best)
 
 
 if __name__ == "__main__":

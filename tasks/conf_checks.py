@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tasks import accelerators
 from tasks.conf_errors import ConfError
 from tasks.confs import (
     Conf,
@@ -22,6 +23,9 @@ def check(conf: Conf, sections: Sequence[str]) -> None:
         lines += _architecture(conf.meta_training)
         lines += _warmup(conf.meta_training)
         lines += _lengths(conf.meta_training)
+        lines += _classes(conf.meta_training)
+        lines += _held_out_seeds(conf, sections)
+        lines += accelerators.refusal(conf.meta_training)
     if "evaluation" in sections:
         lines += _records(conf.evaluation)
         lines += _rates(conf.evaluation)
@@ -65,6 +69,38 @@ def _architecture(conf: MetaTrainingConf) -> list[str]:
             f"allowed: one of {', '.join(presets)}, which {conf.architecture} has"
         ]
     return []
+
+
+def _classes(conf: MetaTrainingConf) -> list[str]:
+    import lopt.meta_gradients
+    import lopt.meta_objectives
+    from lopt.catalogue import concrete_classes
+
+    lines = []
+    for key, package, base in (
+        ("estimator", lopt.meta_gradients, lopt.meta_gradients.MetaGradient),
+        ("objective", lopt.meta_objectives, lopt.meta_objectives.MetaObjective),
+    ):
+        known = concrete_classes(package, base)
+        if getattr(conf, key) not in known:
+            lines.append(
+                f"meta_training.{key}: {getattr(conf, key)!r} is not allowed; "
+                f"allowed: one of {', '.join(known)}"
+            )
+    return lines
+
+
+def _held_out_seeds(conf: Conf, sections: Sequence[str]) -> list[str]:
+    taken = {conf.ensemble.seed: "ensemble.seed"}
+    if "evaluation" in sections:
+        taken[conf.evaluation.held_out_seed] = "evaluation.held_out_seed"
+    seed = conf.meta_training.validation_seed
+    if seed not in taken:
+        return []
+    return [
+        f"meta_training.validation_seed: {seed} is not allowed; "
+        f"allowed: any other than {taken[seed]}, for validation is to be on draws of its own"
+    ]
 
 
 def _warmup(conf: MetaTrainingConf) -> list[str]:

@@ -58,6 +58,10 @@ class EnsembleConf(StageConf):
     )
     seed: Seed = Field(default=0, description="Seed with which the entries are drawn.")
 
+    def with_seed(self, seed: int) -> "EnsembleConf":
+        """Return the conf of other draws of the same entries."""
+        return self.model_copy(update={"seed": seed})
+
 
 class MetaTrainingConf(StageConf):
     """How to meta-train."""
@@ -93,14 +97,72 @@ class MetaTrainingConf(StageConf):
     clip_norm: float = Field(
         default=1.0, gt=0, le=1e6, description="Global norm to which the meta-gradient is clipped."
     )
+    estimator: str = Field(
+        default="TruncatedBackprop",
+        min_length=1,
+        description="How the meta-gradient is estimated: a class of lopt.meta_gradients.",
+    )
     problem_clip_norm: float = Field(
-        default=1.0, gt=0, le=1e6, description="The same for the part of each single problem."
+        default=1.0,
+        gt=0,
+        le=1e6,
+        description="Norm to which the part of each single problem is clipped; backpropagation.",
+    )
+    second_derivatives: bool = Field(
+        default=True,
+        description="Whether to differentiate the problems' gradients as well; backpropagation.",
+    )
+    rematerialise: bool = Field(
+        default=False,
+        description="Compute the steps of an unroll again instead of keeping them, which takes "
+        "less memory and more time; backpropagation.",
+    )
+    deviation: float = Field(
+        default=0.01,
+        gt=0,
+        le=10,
+        description="Standard deviation of the meta-params' perturbations; evolution strategies.",
+    )
+    objective: str = Field(
+        default="AverageLogLoss",
+        min_length=1,
+        description="What is minimised: a class of lopt.meta_objectives.",
+    )
+    objective_data: Literal["training", "validation"] = Field(
+        default="training",
+        description="Over which data of a problem the losses of the objective are.",
     )
     problems: int = Field(
         default=24, ge=1, le=100_000, description="Problems side by side for each group."
     )
+    groups_per_meta_step: int = Field(
+        default=0,
+        ge=0,
+        le=100_000,
+        description="Groups of problems of one program that a meta-step works on, 0 for all; "
+        "with fewer, bundles of groups take turns, each one program to compile.",
+    )
+    meta_steps_per_dispatch: int = Field(
+        default=10,
+        ge=1,
+        le=10_000,
+        description="Meta-steps that a program takes on its own, which is a bundle's turn.",
+    )
+    equal_groups: bool = Field(
+        default=False,
+        description="Whether to divide each group's meta-gradient by a running mean of its norm.",
+    )
+    explosion_factor: float = Field(
+        default=1e6,
+        gt=1,
+        le=1e30,
+        description="A trajectory whose loss is so many times the initial one begins anew.",
+    )
     unroll_steps: int = Field(
-        default=20, ge=1, le=10_000, description="Inner steps that are differentiated together."
+        default=20, ge=1, le=10_000, description="Inner steps between two meta-gradients."
+    )
+    lengths: Literal["exponential", "log_uniform"] = Field(
+        default="exponential", description="Distribution of the number of unrolls of a trajectory."
     )
     shortest_unrolls: int = Field(
         default=1, ge=1, le=100_000, description="Unrolls in the shortest trajectory."
@@ -111,8 +173,46 @@ class MetaTrainingConf(StageConf):
     longest_unrolls: int = Field(
         default=60, ge=1, le=1_000_000, description="Unrolls in the longest trajectory."
     )
-    second_derivatives: bool = Field(
-        default=True, description="Whether to differentiate the problems' gradients as well."
+    growing_meta_steps: int = Field(
+        default=0,
+        ge=0,
+        le=10_000_000,
+        description="Meta-steps in which the longest trajectory grows from shortest_unrolls to "
+        "longest_unrolls, 0 for none.",
+    )
+    validation_seed: Seed = Field(
+        default=2_000_000,
+        description="Seed with which the ensemble's entries are drawn for validation; not the "
+        "ensemble's, and not evaluation.held_out_seed.",
+    )
+    validation_meta_steps: int = Field(
+        default=5,
+        ge=1,
+        le=10_000,
+        description="Meta-steps without learning after each segment, on held-out draws; the best "
+        "of these losses says which checkpoint the release is made of.",
+    )
+    rollback_rise: float = Field(
+        default=1.0,
+        gt=0,
+        le=1e6,
+        description="How far the validation loss may lie above the best before the run goes back "
+        "to the checkpoint with the best, with half the meta-learning rate.",
+    )
+    rollbacks: int = Field(
+        default=3, ge=0, le=100, description="How often at most; then the run has failed."
+    )
+    devices: int = Field(
+        default=1,
+        ge=0,
+        le=100_000,
+        description="Devices to divide the problems among, 0 for all; has to divide `problems`.",
+    )
+    memory_fraction: float = Field(
+        default=0.75,
+        gt=0,
+        le=1,
+        description="Part of a GPU's memory that JAX may take; a CPU's is not limited.",
     )
     when_finished: Literal["next_seed", "reuse"] = Field(
         default="next_seed",

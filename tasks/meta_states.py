@@ -1,5 +1,6 @@
 """From a conf to what meta-training begins with."""
 
+import dataclasses
 import functools
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,8 @@ from tasks.ensembles import groups_of
 from tasks.references import EnsembleReference, RunReference
 
 if TYPE_CHECKING:
+    from lopt.meta_gradients import MetaGradient, TrajectoryLengths, Unrolling
+    from lopt.meta_objectives import MetaObjective
     from lopt.meta_training import MetaState, MetaTraining
 
 
@@ -36,26 +39,70 @@ def initial_meta_state(
 
 def training_of(conf: MetaTrainingConf) -> "MetaTraining":
     """Return the settings of the library's meta-training."""
-    from lopt.meta_gradients import TrajectoryLengths, TruncatedBackprop
-    from lopt.meta_objectives import AverageLogLoss
     from lopt.meta_training import MetaTraining
 
-    lengths = TrajectoryLengths(
-        conf.shortest_unrolls, conf.mean_extra_unrolls, conf.longest_unrolls
-    )
-    estimator = TruncatedBackprop(
-        unroll_steps=conf.unroll_steps,
-        problems=conf.problems,
-        lengths=lengths,
-        # The paper's form of the meta-loss with the paper's optimizer, else the released code's.
-        objective=AverageLogLoss(numerator_epsilon=conf.preset == "paper"),
-        problem_clip_norm=conf.problem_clip_norm,
-        second_derivatives=conf.second_derivatives,
-    )
     return MetaTraining(
-        estimator=estimator,
+        estimator=_estimator(conf),
         meta_learning_rate=conf.meta_learning_rate,
         warmup_steps=conf.warmup_meta_steps,
         decay_steps=conf.meta_steps,
         clip_norm=conf.clip_norm,
+        groups_per_step=conf.groups_per_meta_step or None,
+        steps_per_dispatch=conf.meta_steps_per_dispatch,
+        equal_groups=conf.equal_groups,
     )
+
+
+def _estimator(conf: MetaTrainingConf) -> "MetaGradient":
+    """Make the estimator, with those settings of the conf that it has."""
+    import lopt.meta_gradients
+    from lopt.catalogue import find_class
+    from lopt.meta_gradients import MetaGradient
+
+    base: Any = MetaGradient
+    chosen: Any = find_class(lopt.meta_gradients, base, conf.estimator)
+    settings = {
+        field.name: getattr(conf, field.name)
+        for field in dataclasses.fields(chosen)
+        if field.name in type(conf).model_fields
+    }
+    return chosen(unrolling=_unrolling(conf), **settings)  # type: ignore[no-any-return]
+
+
+def _unrolling(conf: MetaTrainingConf) -> "Unrolling":
+    from lopt.meta_gradients import Unrolling
+
+    return Unrolling(
+        steps=conf.unroll_steps,
+        problems=conf.problems,
+        lengths=_lengths(conf),
+        objective=_objective(conf),
+        explosion_factor=conf.explosion_factor,
+        rematerialise=conf.rematerialise,
+    )
+
+
+def _lengths(conf: MetaTrainingConf) -> "TrajectoryLengths":
+    from lopt.meta_gradients import ExponentialLengths, GrowingLengths, LogUniformLengths
+
+    shortest, longest = conf.shortest_unrolls, conf.longest_unrolls
+    lengths: TrajectoryLengths
+    if conf.lengths == "log_uniform":
+        lengths = LogUniformLengths(shortest, longest)
+    else:
+        lengths = ExponentialLengths(shortest, conf.mean_extra_unrolls, longest)
+    if not conf.growing_meta_steps:
+        return lengths
+    return GrowingLengths(lengths, shortest, longest, conf.growing_meta_steps)
+
+
+def _objective(conf: MetaTrainingConf) -> "MetaObjective":
+    import lopt.meta_objectives
+    from lopt.catalogue import find_class
+    from lopt.meta_objectives import AverageLogLoss, MetaObjective
+
+    base: Any = MetaObjective
+    chosen: Any = find_class(lopt.meta_objectives, base, conf.objective)
+    # The paper's form of the meta-loss with the paper's optimizer, else the released code's.
+    papers = {"numerator_epsilon": conf.preset == "paper"} if chosen is AverageLogLoss else {}
+    return chosen(data=conf.objective_data, **papers)  # type: ignore[no-any-return]

@@ -1,27 +1,29 @@
 """Meta-training by segments: the unit of retrying, and of resuming after a fault."""
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect import task
+from prefect.exceptions import TerminationSignal
 
 from tasks import run_folders, terminal, tracking
+from tasks.accelerators import mesh_of
 from tasks.confs import EnsembleConf, MetaTrainingConf
 from tasks.ensembles import groups_of
 from tasks.errors import may_pass
-from tasks.inner_steps import InnerSteps
+from tasks.meta_rows import MetaRows, Row
 from tasks.meta_states import initial_meta_state, training_of
 from tasks.provenance import provenance_of
 from tasks.references import CheckpointReference, EnsembleReference, ReleaseReference, RunReference
 from tasks.releases import LOGGED_MODEL, release_of
+from tasks.validation import MetaTrainingFailedError, judged, validate
 
 if TYPE_CHECKING:
-    from lopt.meta_training import MetaState
+    from lopt.checkpoint import Checkpoints
+    from lopt.meta_training import MetaMetrics, MetaState
 
 CHECKPOINTS_KEPT = 3
-Row = tuple[int, dict[str, float]]
 
 
 @task(
@@ -30,9 +32,9 @@ Row = tuple[int, dict[str, float]]
 )
 def find_checkpoint(run: RunReference) -> int:
     """Return the meta-step that the run goes on from, 0 where it begins."""
-    from lopt.checkpoint import Checkpoints
-
-    with Checkpoints(_checkpoints(run), CHECKPOINTS_KEPT) as checkpoints:
+    with _opened(run) as checkpoints, _best(run) as best:
+        for damage in best.set_aside_damaged():
+            terminal.say(f"  best checkpoint is damaged: now in {damage.moved_to}")
         for damage in checkpoints.set_aside_damaged():
             terminal.say(f"  checkpoint {damage.meta_step} is damaged: now in {damage.moved_to}")
         return checkpoints.latest() or 0
@@ -47,18 +49,45 @@ def find_checkpoint(run: RunReference) -> int:
     retry_condition_fn=may_pass,
 )
 def meta_train_segment(
-    run: RunReference, conf: MetaTrainingConf, ensemble: EnsembleReference, last_meta_step: int
+    run: RunReference,
+    conf: MetaTrainingConf,
+    ensemble: EnsembleReference,
+    held_out: EnsembleReference,
+    last_meta_step: int,
 ) -> CheckpointReference:
-    """Go on from the newest checkpoint to a meta-step, log what happened, save a checkpoint."""
-    from lopt.checkpoint import Checkpoints
+    """Go on from the newest checkpoint to a meta-step, validate, log, and save a checkpoint.
 
-    with Checkpoints(_checkpoints(run), CHECKPOINTS_KEPT) as checkpoints:
+    Whoever stops it in between gets a checkpoint of the meta-step that it was stopped at.
+    """
+    with _opened(run) as checkpoints, _best(run) as best:
         meta_state = _restored(run, conf, ensemble, checkpoints)
         if int(meta_state.meta_step) < last_meta_step:
-            meta_state, rows = _meta_trained(conf, ensemble, meta_state, last_meta_step)
-            _log(run, rows)
+            progress = _Progress(run, conf, ensemble, meta_state)
+            try:
+                progress.train(last_meta_step)
+                found = validate(conf, ensemble, held_out, progress.meta_state)
+                progress.note(last_meta_step, found.metrics())
+                first = initial_meta_state(run, conf, ensemble)
+                meta_state = judged(conf, best, first, progress.meta_state, found, _facts(run))
+            except (KeyboardInterrupt, SystemExit, TerminationSignal):
+                progress.keep(checkpoints)
+                raise
+            progress.log()
             checkpoints.save(last_meta_step, meta_state, _facts(run))
-        return _reference(run, checkpoints, int(meta_state.meta_step))
+        return _reference(checkpoints, int(meta_state.meta_step))
+
+
+@task(name="find-best-checkpoint")
+def find_best_checkpoint(run: RunReference) -> CheckpointReference:
+    """Return the checkpoint with the best validation loss, which the release is made of."""
+    with _best(run) as best:
+        meta_step = best.latest()
+        if meta_step is None:
+            raise MetaTrainingFailedError(
+                f"No validation of {run.directory} has given a loss: there is nothing to publish. "
+                "Take a smaller meta_training.meta_learning_rate."
+            )
+        return _reference(best, meta_step)
 
 
 @task(name="write-release")
@@ -69,12 +98,11 @@ def write_release(
     ensemble: EnsembleReference,
     checkpoint: CheckpointReference,
 ) -> ReleaseReference:
-    """Make a release of the last checkpoint and log it as the run's model."""
+    """Make a release of the best checkpoint and log it as the run's model."""
     from lopt import registry, release
-    from lopt.checkpoint import Checkpoints
 
-    with Checkpoints(_checkpoints(run), CHECKPOINTS_KEPT) as checkpoints:
-        meta_state = _restored(run, conf, ensemble, checkpoints)
+    with _best(run) as best:
+        meta_state = _restored(run, conf, ensemble, best)
     provenance = provenance_of(run, conf, ensemble_conf, ensemble, checkpoint)
     optimizer = meta_state.optimizer.with_provenance(provenance)
     info = registry.log_model(
@@ -104,41 +132,73 @@ def segment_ends(conf: MetaTrainingConf, done: int) -> Iterator[int]:
     yield conf.meta_steps
 
 
-def _meta_trained(
-    conf: MetaTrainingConf,
-    ensemble: EnsembleReference,
-    meta_state: "MetaState",
-    last_meta_step: int,
-) -> tuple["MetaState", list[Row]]:
-    from lopt.meta_training import meta_train
+class _Progress:
+    """A meta-training between two checkpoints: how far it is, and what is to be logged of it."""
 
-    first = int(meta_state.meta_step)
-    groups = groups_of(ensemble)
-    endless = meta_train(training_of(conf), groups, meta_state)
-    inner_steps = InnerSteps(conf, ensemble)
-    rows: list[Row] = []
-    waiting: dict[str, Any] | None = None
-    for newest, metrics in itertools.islice(endless, last_meta_step - first):
-        # A step late, so that the device does not wait for the metrics to be fetched.
-        _fetch(waiting, first + len(rows) + 1, rows, inner_steps)
-        meta_state, waiting = newest, metrics
-    _fetch(waiting, last_meta_step, rows, inner_steps)
-    return meta_state, rows
+    def __init__(
+        self,
+        run: RunReference,
+        conf: MetaTrainingConf,
+        ensemble: EnsembleReference,
+        meta_state: "MetaState",
+    ) -> None:
+        self._run, self._conf, self._groups = run, conf, groups_of(ensemble)
+        self.meta_state = meta_state
+        weights = {group.family: float(group.weights.sum()) for group in self._groups}
+        self._rows_of, self._rows = MetaRows(weights), list[Row]()
+        self._waiting: MetaMetrics | None = None
 
+    def train(self, last_meta_step: int) -> None:
+        """Take the meta-steps up to this one."""
+        from lopt.meta_training import meta_train
 
-def _fetch(
-    metrics: dict[str, Any] | None, meta_step: int, rows: list[Row], inner_steps: InnerSteps
-) -> None:
-    if metrics is not None:
-        values = {name: float(value) for name, value in metrics.items()}
-        rows.append((meta_step, values | inner_steps.metrics(meta_step)))
-        terminal.reach(meta_step, f"meta-loss {values['meta/loss']:.3f}")
+        states = meta_train(
+            training_of(self._conf),
+            self._groups,
+            self.meta_state,
+            last_meta_step=last_meta_step,
+            mesh=mesh_of(self._conf),
+        )
+        for newest, metrics in states:
+            # A dispatch late, so that the device does not wait for the metrics to be fetched.
+            before, self.meta_state, self._waiting = self._waiting, newest, metrics
+            self._fetch(before)
+        self._fetch_last()
 
+    def note(self, meta_step: int, metrics: dict[str, float]) -> None:
+        """Add metrics to those of a meta-step."""
+        self._rows = [(s, row | metrics if s == meta_step else row) for s, row in self._rows]
 
-def _log(run: RunReference, rows: list[Row]) -> None:
-    """Log the steps that are not logged yet: a process may die between this and its checkpoint."""
-    logged = tracking.last_step(run.mlflow_run_id, "meta/loss")
-    tracking.log_metrics(run.mlflow_run_id, [row for row in rows if row[0] > logged])
+    def log(self) -> None:
+        """Log what is not logged yet: a process may die between this and its checkpoint."""
+        logged = tracking.last_step(self._run.mlflow_run_id, "inner/steps")
+        new = [row for row in self._rows if row[0] > logged]
+        tracking.log_metrics(self._run.mlflow_run_id, new)
+
+    def keep(self, checkpoints: "Checkpoints") -> None:
+        """Save a checkpoint of the last meta-step that is done, and log the rows up to it."""
+        self._fetch_last()
+        meta_step = int(self.meta_state.meta_step)
+        if meta_step > (checkpoints.latest() or 0):
+            self.log()
+            checkpoints.save(meta_step, self.meta_state, _facts(self._run))
+            terminal.say(f"  stopped: checkpoint of meta-step {meta_step} is saved")
+
+    def _fetch_last(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        self._fetch(waiting)
+
+    def _fetch(self, metrics: "MetaMetrics | None") -> None:
+        if metrics is None:
+            return
+        rows = self._rows_of.of(metrics)
+        self._rows += rows
+        if any(row.get("meta/nonfinite") for _, row in rows):
+            for fault in metrics.named_faults():
+                terminal.say(f"  {fault}")
+        meta_step, row = rows[-1]
+        loss = row.get("meta/loss")
+        terminal.reach(meta_step, "" if loss is None else f"meta-loss {loss:.3f}")
 
 
 def _restored(
@@ -151,9 +211,9 @@ def _restored(
         return meta_state
     restored: tuple[MetaState, Any] = checkpoints.restore(like=meta_state)
     meta_state, facts = restored
-    if facts != _facts(run):
+    if {key: facts.get(key) for key in _facts(run)} != _facts(run):
         raise CheckpointError(
-            f"The checkpoints in {_checkpoints(run)} are of {facts}, but this run is of "
+            f"The checkpoints in {checkpoints.directory} are of {facts}, but this run is of "
             f"{_facts(run)}: they were put there by somebody. Move them away to begin anew."
         )
     return meta_state
@@ -163,13 +223,21 @@ def _facts(run: RunReference) -> dict[str, Any]:
     return {"conf_digest": run.conf_digest, "seed": run.seed}
 
 
-def _checkpoints(run: RunReference) -> Path:
-    return Path(run.directory) / "checkpoints"
+def _opened(run: RunReference) -> "Checkpoints":
+    from lopt.checkpoint import Checkpoints
+
+    return Checkpoints(Path(run.directory) / "checkpoints", CHECKPOINTS_KEPT)
 
 
-def _reference(run: RunReference, checkpoints: Any, meta_step: int) -> CheckpointReference:
+def _best(run: RunReference) -> "Checkpoints":
+    from lopt.checkpoint import Checkpoints
+
+    return Checkpoints(Path(run.directory) / "best", keep=2)
+
+
+def _reference(checkpoints: "Checkpoints", meta_step: int) -> CheckpointReference:
     return CheckpointReference(
-        directory=str(_checkpoints(run)),
+        directory=str(checkpoints.directory),
         meta_step=meta_step,
         digest=checkpoints.digest(meta_step),
     )

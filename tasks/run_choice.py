@@ -15,6 +15,9 @@ from tasks.locks import is_free, locked
 from tasks.references import short
 from tasks.run_folders import RunFolder, RunRecord, read, write
 
+# What may change from one part of a run to the next; devices change sums by rounding alone.
+DECIDE_NOTHING = {"when_finished", "devices", "memory_fraction"}
+
 
 class RunFolderError(ValueError):
     """A folder that is not of the run that is wanted."""
@@ -22,7 +25,7 @@ class RunFolderError(ValueError):
 
 def conf_digest(conf: MetaTrainingConf, ensemble_digest: str) -> str:
     """Return the digest of everything that decides what a run computes."""
-    values = conf.model_dump(mode="json", exclude={"when_finished"})
+    values = conf.model_dump(mode="json", exclude=DECIDE_NOTHING)
     text = json.dumps({"conf": values, "ensemble": ensemble_digest}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

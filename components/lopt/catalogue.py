@@ -1,8 +1,9 @@
-"""Finding the classes of a package by walking it, so that adding one is adding one file."""
+"""Finding the classes of a package or module by walking it: adding one is adding one file."""
 
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Iterator
 from types import ModuleType
 from typing import TypeVar
 
@@ -24,8 +25,7 @@ def concrete_classes(package: ModuleType, base: type[T]) -> dict[str, type[T]]:
     ```
     """
     found: dict[str, type[T]] = {}
-    for info in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-        module = importlib.import_module(info.name)
+    for module in _modules(package):
         for name, value in vars(module).items():
             if name.startswith("_") or not inspect.isclass(value) or inspect.isabstract(value):
                 continue
@@ -38,6 +38,12 @@ def concrete_classes(package: ModuleType, base: type[T]) -> dict[str, type[T]]:
                 )
             found[name] = value
     return dict(sorted(found.items()))
+
+
+def _modules(package: ModuleType) -> Iterator[ModuleType]:
+    yield package
+    for info in pkgutil.walk_packages(getattr(package, "__path__", ()), package.__name__ + "."):
+        yield importlib.import_module(info.name)
 
 
 def find_class(package: ModuleType, base: type[T], name: str) -> type[T]:

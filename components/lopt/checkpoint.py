@@ -64,6 +64,11 @@ class Checkpoints:
         self._args = ocp.args
         self._manager = ocp.CheckpointManager(self._directory, options=options)
 
+    @property
+    def directory(self) -> Path:
+        """Where the checkpoints are."""
+        return self._directory
+
     def save(self, meta_step: int, meta_state: Any, facts: dict[str, Any]) -> None:
         """Write `meta_state` and `facts` (JSON) as the checkpoint of `meta_step`.
 
@@ -93,6 +98,16 @@ class Checkpoints:
         """
         try:
             return str(self._read_record(meta_step)["digest"])
+        except Exception as error:
+            raise self._damaged(meta_step, error) from error
+
+    def facts(self, meta_step: int) -> dict[str, Any]:
+        """Return the facts of the checkpoint of `meta_step`, without reading its arrays.
+
+        Raises `CheckpointError` if there is none or its record cannot be read.
+        """
+        try:
+            return dict(self._read_record(meta_step)["facts"])
         except Exception as error:
             raise self._damaged(meta_step, error) from error
 

@@ -21,8 +21,8 @@ class MetaMetrics(NamedTuple):
     """
 
     first_meta_step: int
-    count: int
-    # Only the first `count` of each array are of this dispatch.
+    steps: int
+    # Only the first `steps` of each array are of this dispatch.
     values: Mapping[str, Float[Array, " steps"]]
     families: tuple[str, ...]
     faults: tuple[Faults, ...]
@@ -32,14 +32,14 @@ class MetaMetrics(NamedTuple):
         values = jax.device_get(dict(self.values))
         return [
             {name: float(column[step]) for name, column in values.items()}
-            for step in range(self.count)
+            for step in range(self.steps)
         ]
 
     def named_faults(self) -> list["Fault"]:
         """Wait for the device and return who took no part and since when."""
         found = []
         for family, faults in zip(self.families, jax.device_get(self.faults), strict=True):
-            for step, place in np.argwhere(faults.bad[: self.count]):
+            for step, place in np.argwhere(faults.bad[: self.steps]):
                 entry, inner_step = faults.entries[step, place], faults.inner_steps[step, place]
                 meta_step = self.first_meta_step + int(step)
                 found.append(Fault(meta_step, family, int(entry), int(inner_step)))
@@ -53,3 +53,9 @@ class Fault(NamedTuple):
     family: str
     entry: int
     inner_step: int
+
+    def __str__(self) -> str:
+        return (
+            f"meta-step {self.meta_step}: entry {self.entry} of {self.family} is not finite at "
+            f"inner step {self.inner_step}: left out, begins anew"
+        )
