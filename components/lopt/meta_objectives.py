@@ -50,9 +50,7 @@ class MetaObjective(eqx.Module):
         """Return what is needed of the trajectory as it is after a step."""
 
     @abstractmethod
-    def score(
-        self, remembered: Float[Array, " inner_steps"], trajectory: Trajectory
-    ) -> Scored:
+    def score(self, remembered: Float[Array, " inner_steps"], trajectory: Trajectory) -> Scored:
         """Return the meta-loss of an unroll at whose end the trajectory is."""
 
     def _loss(self, trajectory: Trajectory) -> Float[Array, ""]:
@@ -84,15 +82,11 @@ class AverageLogLoss(MetaObjective):
     def remember(self, trajectory: Trajectory) -> Float[Array, ""]:
         return self._loss(trajectory)
 
-    def score(
-        self, remembered: Float[Array, " inner_steps"], trajectory: Trajectory
-    ) -> Scored:
+    def score(self, remembered: Float[Array, " inner_steps"], trajectory: Trajectory) -> Scored:
         relative = self.of(remembered, trajectory.initial_loss)
         return Scored(relative.mean(), remembered[-1])
 
-    def of(
-        self, losses: Float[Array, " _"], initial_loss: Float[Array, ""]
-    ) -> Float[Array, " _"]:
+    def of(self, losses: Float[Array, " _"], initial_loss: Float[Array, ""]) -> Float[Array, " _"]:
         """Return the logarithm of each loss relative to the initial one.
 
         **Example**
@@ -130,9 +124,7 @@ class ClippedMeanLoss(MetaObjective):
     def remember(self, trajectory: Trajectory) -> Float[Array, ""]:
         return self._loss(trajectory)
 
-    def score(
-        self, remembered: Float[Array, " inner_steps"], trajectory: Trajectory
-    ) -> Scored:
+    def score(self, remembered: Float[Array, " inner_steps"], trajectory: Trajectory) -> Scored:
         relative = remembered / (trajectory.initial_loss + 1e-6)
         return Scored(jnp.minimum(relative, self.ceiling).mean(), remembered[-1])
 
@@ -161,11 +153,11 @@ class FinalLoss(MetaObjective):
             raise ValueError(f"batches is {self.batches}, but must be at least 1.")
 
     def remember(self, trajectory: Trajectory) -> Float[Array, ""]:
+        del trajectory
         return jnp.zeros((), jnp.float32)
 
-    def score(
-        self, remembered: Float[Array, " inner_steps"], trajectory: Trajectory
-    ) -> Scored:
+    def score(self, remembered: Float[Array, " inner_steps"], trajectory: Trajectory) -> Scored:
+        del remembered
         loss = self._final(trajectory)
         return Scored(jnp.log(loss / (trajectory.initial_loss + 1e-6) + self.epsilon), loss)
 

@@ -68,9 +68,7 @@ def before_first_step(start: Beginning, optimizer: LearnedOptimizer) -> Trajecto
     """
     opt_state = optimizer.transformation(RandomLearningRate(start.rates_key)).init(start.params)
     zero = jnp.zeros((), jnp.int32)
-    return Trajectory(
-        start.problem, start.key, start.initial_loss, start.params, opt_state, zero
-    )
+    return Trajectory(start.problem, start.key, start.initial_loss, start.params, opt_state, zero)
 
 
 def begin(problem: Problem, optimizer: LearnedOptimizer, key: Key[Array, ""]) -> Trajectory:

@@ -5,6 +5,7 @@ vector; a perturbation is one such vector for every problem.
 """
 
 from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
@@ -44,7 +45,9 @@ def perturbations(
     noise = perturbations(jax.random.key(0), optimizer, problems=24, deviation=0.01)
     ```
     """
-    return deviation * jax.random.normal(key, (problems, number_of_meta_params(optimizer)), jnp.float32)
+    return deviation * jax.random.normal(
+        key, (problems, number_of_meta_params(optimizer)), jnp.float32
+    )
 
 
 def perturbations_of(

@@ -107,9 +107,7 @@ class ESAndBackprop(MetaGradient):
             meta_params, noise, state.places.trajectories, new.starts, new.finished
         )
         directions = noise / self.deviation**2
-        estimated = estimate_of_pairs(
-            self.unrolling, state.places, new, unrolled, directions
-        )
+        estimated = estimate_of_pairs(self.unrolling, state.places, new, unrolled, directions)
         differences = (unrolled.meta_loss[:, 0] - unrolled.meta_loss[:, 1]) / 2
         sound = ~estimated.faults.bad
         differentiable = sound & jnp.isfinite(jnp.square(gradients).sum(1))

@@ -94,9 +94,7 @@ class FullES(MetaGradient):
         so_far = jax.lax.fori_loop(0, unrolls, unroll, so_far)
         count = unrolls.astype(jnp.float32)
         whole = so_far.unrolled._replace(meta_loss=so_far.unrolled.meta_loss / count)
-        estimated = estimate_of_pairs(
-            self.unrolling, empty, new, whole, noise / self.deviation**2
-        )
+        estimated = estimate_of_pairs(self.unrolling, empty, new, whole, noise / self.deviation**2)
         taken = estimated.metrics["inner/steps"] * count
         return estimated._replace(
             state=FullESState(key),

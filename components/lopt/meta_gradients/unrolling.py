@@ -86,4 +86,3 @@ class Unrolling(eqx.Module):
         """Tell the problems of which a trajectory's loss has become too large."""
         worst = last_losses.reshape(last_losses.shape[0], -1).max(1)
         return worst > self.explosion_factor * (initial_losses + 1e-6)
-

@@ -38,7 +38,7 @@ def on_all(tree: T, mesh: Mesh | None) -> T:
     groups = on_all(groups, problem_mesh())
     ```
     """
-    return _with(jax.device_put, tree, mesh, lambda leaf: PartitionSpec())
+    return _with(jax.device_put, tree, mesh, _whole)
 
 
 def divided(tree: T, mesh: Mesh | None) -> T:
@@ -78,7 +78,7 @@ def kept_on_all(tree: T, mesh: Mesh | None) -> T:
     gradient = kept_on_all(estimate.gradient, mesh)
     ```
     """
-    return _with(jax.lax.with_sharding_constraint, tree, mesh, lambda leaf: PartitionSpec())
+    return _with(jax.lax.with_sharding_constraint, tree, mesh, _whole)
 
 
 def _with(
@@ -93,6 +93,11 @@ def _with(
     placed = jax.tree.map(lambda leaf: place(leaf, NamedSharding(mesh, spec(leaf))), arrays)
     together: T = eqx.combine(placed, rest)
     return together
+
+
+def _whole(leaf: Any) -> PartitionSpec:
+    del leaf
+    return PartitionSpec()
 
 
 def _by_problem(leaf: Any, mesh: Mesh | None) -> PartitionSpec:

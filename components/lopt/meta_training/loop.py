@@ -43,4 +43,4 @@ def meta_train(
         turn = schedule.turn(done, last_meta_step)
         meta_state, metrics = take_turn(training, groups, meta_state, turn, mesh)
         yield meta_state, metrics
-        done += turn.count
+        done += turn.steps

@@ -14,7 +14,7 @@ class Turn(NamedTuple):
     """The groups' weights; over a round of all bundles their mean sum is 1."""
     done: int
     """Meta-steps before."""
-    count: int
+    steps: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Schedule:
     ```python
     schedule = Schedule(weights=(1.0, 1.0, 2.0), groups_per_step=2, steps_per_turn=10)
     schedule.bundles  # ((2,), (0, 1))
-    schedule.turn(13).count  # 7: the rest of the turn of bundle 1
+    schedule.turn(13).steps  # 7: the rest of the turn of bundle 1
     ```
     """
 
@@ -58,14 +58,14 @@ class Schedule:
     def turn(self, done: int, last_meta_step: int | None = None) -> Turn:
         """Return what comes after `done` meta-steps, no further than the last one."""
         number, into = divmod(done, self.steps_per_turn)
-        count = self.steps_per_turn - into
+        steps = self.steps_per_turn - into
         if last_meta_step is not None:
-            count = min(count, last_meta_step - done)
-        return self.turn_of(number % len(self.bundles), done, count)
+            steps = min(steps, last_meta_step - done)
+        return self.turn_of(number % len(self.bundles), done, steps)
 
-    def turn_of(self, bundle: int, done: int, count: int) -> Turn:
+    def turn_of(self, bundle: int, done: int, steps: int) -> Turn:
         """Return a turn of a bundle, whosever turn it is."""
-        return Turn(bundle, self.bundles[bundle], self.shares(bundle), done, count)
+        return Turn(bundle, self.bundles[bundle], self.shares(bundle), done, steps)
 
     def _weight(self, bundle: list[int]) -> float:
         return sum(self.weights[group] for group in bundle)

@@ -65,12 +65,12 @@ def take_turn(
         jnp.asarray(turn.shares, jnp.float32),
         worked_on,
         part_of(meta_state, turn.groups),
-        jnp.asarray(turn.count, jnp.int32),
+        jnp.asarray(turn.steps, jnp.int32),
         mesh,
     )
     families = tuple(group.family for group in worked_on)
     first = turn.done + 1
-    metrics = MetaMetrics(first, turn.count, given.values, families, given.faults)
+    metrics = MetaMetrics(first, turn.steps, given.values, families, given.faults)
     return _with_part(meta_state, part, turn.groups), metrics
 
 
