@@ -68,4 +68,4 @@ class Schedule:
         return Turn(bundle, self.bundles[bundle], self.shares(bundle), done, steps)
 
     def _weight(self, bundle: list[int]) -> float:
-        return sum(self.weights[group] for group in bundle)
+        return sum((self.weights[group] for group in bundle), 0.0)
