@@ -116,10 +116,25 @@ def unroll_pairs(
         start: Beginning,
         is_finished: Bool[Array, ""],
     ) -> Unrolled:
-        both = meta_params + jnp.stack([noise, -noise])
-        return unroll_pair(unrolling, both, optimizer_of, pair, start, is_finished)
+        return unroll_pair(
+            unrolling, both_ways(meta_params, noise), optimizer_of, pair, start, is_finished
+        )
 
     return jax.vmap(one_pair)(noise, places.trajectories, new.starts, new.finished)
+
+
+def both_ways(
+    meta_params: Float[Array, " meta_params"], noise: Float[Array, " meta_params"]
+) -> Float[Array, "2 meta_params"]:
+    """Return the meta-params plus and minus the noise.
+
+    **Example**
+
+    ```python
+    both = both_ways(jnp.array([1.0]), jnp.array([0.1]))  # [[1.1], [0.9]]
+    ```
+    """
+    return jnp.stack([meta_params + noise, meta_params - noise])
 
 
 def unroll_pair(

@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from lopt.architectures import LearnedOptimizer
 from lopt.ensembles import Group
 from lopt.meta_gradients.antithetic import (
+    both_ways,
     check_deviation,
     empty_pairs,
     estimate_of_pairs,
@@ -98,7 +99,7 @@ class ESAndBackprop(MetaGradient):
             start: Beginning,
             is_finished: Bool[Array, ""],
         ) -> tuple[Float[Array, ""], Unrolled]:
-            both = meta_params + jnp.stack([noise, -noise])
+            both = both_ways(meta_params, noise)
             unrolled = unroll_pair(self.unrolling, both, optimizer_of, pair, start, is_finished)
             return unrolled.meta_loss.mean(), unrolled
 
@@ -129,7 +130,7 @@ def _moments(
     count = sound.sum().astype(jnp.float32)
     kept = jnp.where(sound[:, None], values, 0.0)
     mean = kept.sum(0) / jnp.maximum(count, 1.0)
-    deviations = jnp.where(sound[:, None], kept - mean, 0.0)
+    deviations = jnp.where(sound[:, None], kept - mean[None], 0.0)
     error = jnp.square(deviations).sum(0) / jnp.maximum(count * (count - 1.0), 1.0)
     # A single problem says nothing about its own error.
     return _Moments(mean, jnp.where(count > 1, error, jnp.inf))
