@@ -12,7 +12,8 @@ import lopt.meta_gradients
 from lopt.architectures import HierarchicalRNN
 from lopt.catalogue import concrete_classes
 from lopt.ensembles import draw_ensemble
-from lopt.meta_gradients import MetaGradient, TruncatedBackprop
+from lopt.meta_gradients import FullES, MetaGradient, TruncatedBackprop
+from lopt.meta_gradients.vectors import vectors
 from lopt.unroll import begin, unroll
 
 CLASSES = concrete_classes(lopt.meta_gradients, MetaGradient)
@@ -23,12 +24,23 @@ EXAMPLES = [
 ]
 every_estimator = pytest.mark.parametrize("estimator", EXAMPLES)
 
+# What has trajectories in work between two estimates.
+in_work = pytest.mark.parametrize(
+    "estimator", [example for example in EXAMPLES if not isinstance(example.values[0], FullES)]
+)
+
 BOWLS = {"problem": "Bowl", "condition_number": {"choice": [0.1, 1.0, 5.0]}}
 
 # Compiled once for each example, since all tests use one group and one optimizer.
-estimate = jax.jit(
-    lambda estimator, optimizer, group, state: estimator.estimate(optimizer, group, state)
+compiled = jax.jit(
+    lambda estimator, optimizer, group, state, meta_step: estimator.estimate(
+        optimizer, group, state, meta_step
+    )
 )
+
+
+def estimate(estimator, optimizer, group, state):
+    return compiled(estimator, optimizer, group, state, jnp.array(0))
 
 
 @pytest.fixture(scope="module")
@@ -88,12 +100,12 @@ def test_the_meta_gradient_is_like_the_meta_params_finite_and_not_zero(
     state = estimator.init(optimizer, group, getkey())
     for _ in range(3):
         result = estimate(estimator, optimizer, group, state)
-        meta_params = eqx.filter(optimizer, eqx.is_inexact_array)
-        assert signature(result.gradient) == signature(meta_params)
-        assert all(np.isfinite(leaf).all() for leaf in arrays_of(result.gradient))
-        assert any(leaf.any() for leaf in arrays_of(result.gradient))
-        assert signature(result.meta_loss) == "float32[]"
+        assert signature(result.gradient) == signature(vectors(optimizer).meta_params)
+        assert np.isfinite(result.gradient).all()
+        assert result.gradient.any()
+        assert signature(result.meta_loss) == signature(result.variance) == "float32[]"
         assert jnp.isfinite(result.meta_loss)
+        assert 0 < result.variance < jnp.inf
         state = result.state
 
 
@@ -106,8 +118,19 @@ def test_the_state_keeps_its_form_so_that_one_program_serves(estimator, optimize
         new_state = estimate(estimator, optimizer, group, state).state
         assert signature(new_state) == signature(state)
         state = new_state
-        programs.add(estimate._cache_size())
+        programs.add(compiled._cache_size())
     assert len(programs) == 1
+
+
+@every_estimator
+def test_arrays_of_the_state_and_the_faults_have_the_problems_first(
+    estimator, optimizer, group, getkey
+):
+    state = estimator.init(optimizer, group, getkey())
+    result = estimate(estimator, optimizer, group, state)
+    for leaf in jax.tree.leaves((state, result.state)):
+        assert leaf.shape[:1] in ((), (estimator.unrolling.problems,))
+    assert {leaf.shape for leaf in result.faults} == {(estimator.unrolling.problems,)}
 
 
 @every_estimator
@@ -115,7 +138,10 @@ def test_metrics_are_the_same_counts_each_time(estimator, optimizer, group, getk
     state = estimator.init(optimizer, group, getkey())
     first = estimate(estimator, optimizer, group, state)
     second = estimate(estimator, optimizer, group, first.state)
-    assert {"meta/nonfinite", "inner/resets"} <= set(first.metrics)
+    names = {"meta/nonfinite", "inner/resets", "inner/exploded", "inner/steps"}
+    assert names <= set(first.metrics)
+    assert first.metrics["inner/steps"] % estimator.unrolling.steps == 0
+    assert first.metrics["inner/steps"] >= estimator.unrolling.steps * estimator.unrolling.problems
     for metrics in (first.metrics, second.metrics):
         assert set(metrics) == set(first.metrics)
         assert {signature(value) for value in metrics.values()} == {"float32[]"}
@@ -137,39 +163,55 @@ def test_the_same_key_gives_the_same_bits_and_another_key_others(
 
 
 @every_estimator
-def test_bad_problems_are_counted_and_leave_the_mean_of_the_others(
+def test_a_bad_problem_is_named_and_leaves_the_estimate_of_the_others(
     estimator, optimizer, group, getkey
 ):
-    """Who is bad in one half is good in the other, so the halves make up the whole."""
+    """The last one alone is bad; draws for the others do not depend on how many there are."""
+    number = estimator.unrolling.problems
+    unrolling = dataclasses.replace(estimator.unrolling, problems=number - 1)
+    fewer = dataclasses.replace(estimator, unrolling=unrolling)
+    state, of_fewer = (one.init(optimizer, group, getkey()) for one in (estimator, fewer))
+    for _ in range(200):
+        key = getkey()
+        with_bad = estimate(estimator, optimizer, spoiled(group, 1), state._replace(key=key))
+        if list(with_bad.faults.bad) == [False] * (number - 1) + [True]:
+            break
+    others = estimate(fewer, optimizer, group, of_fewer._replace(key=key))
+    assert list(with_bad.faults.entries) == [0] * (number - 1) + [1]
+    assert list(others.faults.entries) == [0] * (number - 1)
+    assert with_bad.faults.inner_steps[-1] == 1
+    assert with_bad.metrics["meta/nonfinite"] == 1
+    assert others.metrics["meta/nonfinite"] == 0
+    assert_close(with_bad.gradient, others.gradient)
+    assert_close(with_bad.meta_loss, others.meta_loss)
+    assert_close(with_bad.variance, others.variance)
+
+
+@every_estimator
+def test_the_faults_are_exactly_the_entries_that_are_bad(estimator, optimizer, group, getkey):
     state = estimator.init(optimizer, group, getkey())
-    whole = estimate(estimator, optimizer, group, state)
-    halves = [estimate(estimator, optimizer, spoiled(group, entry), state) for entry in (0, 1)]
-    bad = [float(half.metrics["meta/nonfinite"]) for half in halves]
-    good = bad[::-1]
-    assert min(bad) > 0
-    assert float(whole.metrics["meta/nonfinite"]) == 0
-
-    def weighted(first, second):
-        return (good[0] * first + good[1] * second) / sum(good)
-
-    expected = jax.tree.map(weighted, halves[0].gradient, halves[1].gradient)
-    assert_close(whole.gradient, expected)
-    assert_close(whole.meta_loss, weighted(*(half.meta_loss for half in halves)))
+    for _ in range(4):
+        result = estimate(estimator, optimizer, spoiled(group, 1), state)
+        np.testing.assert_array_equal(result.faults.bad, result.faults.entries == 1)
+        assert float(result.metrics["meta/nonfinite"]) == np.sum(result.faults.bad)
+        state = result.state
 
 
 @every_estimator
 def test_bad_problems_alone_give_no_gradient_and_begin_anew(estimator, optimizer, group, getkey):
     state = estimator.init(optimizer, group, getkey())
     bad = estimate(estimator, optimizer, spoiled(group, 0, 1), state)
-    assert not any(leaf.any() for leaf in arrays_of(bad.gradient))
+    assert not bad.gradient.any()
+    assert bad.variance == 0
     assert jnp.isnan(bad.meta_loss)
+    assert bad.metrics["meta/nonfinite"] == estimator.unrolling.problems
     after = estimate(estimator, optimizer, group, bad.state)
-    assert after.metrics["inner/resets"] == bad.metrics["meta/nonfinite"] > 0
+    assert after.metrics["inner/resets"] == estimator.unrolling.problems
     assert after.metrics["meta/nonfinite"] == 0
-    assert any(leaf.any() for leaf in arrays_of(after.gradient))
+    assert after.gradient.any()
 
 
-@every_estimator
+@in_work
 def test_trajectories_end_and_begin_anew_one_by_one(estimator, optimizer, group, getkey):
     state = estimator.init(optimizer, group, getkey())
     resets = []
@@ -187,6 +229,7 @@ def test_backprop_gives_the_mean_of_the_gradients_through_the_unrolls(
     estimator, optimizer, group, getkey
 ):
     """From the trajectories' beginning on, initial hidden states included."""
+    unrolling = estimator.unrolling
     state = estimator.init(optimizer, group, getkey())
     meta_params, static = eqx.partition(optimizer, eqx.is_inexact_array)
 
@@ -197,15 +240,16 @@ def test_backprop_gives_the_mean_of_the_gradients_through_the_unrolls(
             entry_key, draw_key, begin_key = jax.random.split(key, 3)
             entry = jax.random.categorical(entry_key, jnp.log(group.weights))
             start = begin(group.entry(entry).draw(draw_key), learner, begin_key)
-            _, losses = unroll(learner, start, estimator.unroll_steps, estimator.second_derivatives)
-            return estimator.objective(losses, start.initial_loss)
+            after, losses = unroll(learner, start, unrolling.steps, estimator.second_derivatives)
+            return unrolling.objective.score(losses, after).meta_loss
 
-        keys = jax.random.split(jax.random.split(state.key, 3)[0], estimator.problems)
+        renewal_key, _ = jax.random.split(state.key)
+        keys = jax.random.split(jax.random.split(renewal_key)[0], unrolling.problems)
         return jax.vmap(meta_loss)(keys).mean()
 
     meta_loss, gradient = jax.jit(jax.value_and_grad(mean_meta_loss))(meta_params)
     result = estimate(estimator, optimizer, group, state)
     assert result.metrics["meta/clipped"] == 0
     assert_close(result.meta_loss, meta_loss)
-    assert_close(result.gradient, gradient)
-    assert result.gradient.initial_hidden[0].any()
+    assert_close(result.gradient, vectors(gradient).meta_params)
+    assert vectors(optimizer).optimizer_of(result.gradient).initial_hidden[0].any()

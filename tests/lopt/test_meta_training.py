@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lopt.architectures import HierarchicalRNN
 from lopt.ensembles import draw_ensemble
-from lopt.meta_gradients import TrajectoryLengths, TruncatedBackprop
+from lopt.meta_gradients import ExponentialLengths, TruncatedBackprop, Unrolling
 from lopt.meta_gradients.combining import combine
 from lopt.meta_objectives import AverageLogLoss
 from lopt.meta_training import MetaTraining, init_meta_state, meta_train
@@ -32,10 +32,8 @@ def optimizer(**settings):
 
 
 def training(**settings):
-    estimator = TruncatedBackprop(
-        unroll_steps=3, problems=4, lengths=TrajectoryLengths(1, 2.0, 10), **settings
-    )
-    return MetaTraining(estimator=estimator, decay_steps=50)
+    unrolling = Unrolling(steps=3, problems=4, lengths=ExponentialLengths(1, 2.0, 10))
+    return MetaTraining(estimator=TruncatedBackprop(unrolling), decay_steps=50, **settings)
 
 
 def arrays_of(tree):
@@ -82,7 +80,7 @@ def test_the_meta_gradient_is_that_of_finite_differences(attention, getkey) -> N
 
     def meta_loss(meta_params, second_derivatives=True):
         _, losses = unroll(eqx.combine(meta_params, static), start, 5, second_derivatives)
-        return AverageLogLoss()(losses, start.initial_loss)
+        return AverageLogLoss().score(losses, start).meta_loss
 
     meta_gradient = jax.jit(jax.grad(meta_loss))
     exact = meta_gradient(meta_params)
@@ -106,20 +104,25 @@ def test_the_meta_gradient_is_that_of_finite_differences(attention, getkey) -> N
 
 
 @pytest.mark.parametrize("numerator_epsilon", [False, True])
-def test_the_meta_objective_is_the_mean_log_ratio(numerator_epsilon) -> None:
+def test_the_meta_objective_is_the_mean_log_ratio(numerator_epsilon, getkey) -> None:
     objective = AverageLogLoss(numerator_epsilon=numerator_epsilon)
-    meta_loss = objective(jnp.array([1.0, 0.1]), jnp.array(10.0))
-    assert float(meta_loss) == pytest.approx((np.log(0.1) + np.log(0.01)) / 2, abs=1e-3)
-    assert np.isfinite(objective(jnp.zeros(2), jnp.array(0.0)))
+    start = begin(Quadratic(dimensions=4, key=getkey()), optimizer(), getkey())
+    start = start._replace(initial_loss=jnp.array(10.0))
+    scored = objective.score(jnp.array([1.0, 0.1]), start)
+    assert float(scored.meta_loss) == pytest.approx((np.log(0.1) + np.log(0.01)) / 2, abs=1e-3)
+    assert float(scored.last_loss) == np.float32(0.1)
+    nothing = start._replace(initial_loss=jnp.array(0.0))
+    assert np.isfinite(objective.score(jnp.zeros(2), nothing).meta_loss)
 
 
 def test_meta_training_lowers_the_meta_loss(getkey) -> None:
-    lengths = TrajectoryLengths(1, 2.0, 10)
-    estimator = TruncatedBackprop(unroll_steps=10, problems=8, lengths=lengths)
+    unrolling = Unrolling(steps=10, problems=8, lengths=ExponentialLengths(1, 2.0, 10))
+    estimator = TruncatedBackprop(unrolling)
     setting = MetaTraining(estimator=estimator, meta_learning_rate=1e-2, decay_steps=300)
     state = init_meta_state(setting, optimizer(), groups(), getkey())
-    states = meta_train(setting, groups(), state)
-    losses = [float(metrics["meta/loss"]) for _, metrics in itertools.islice(states, 200)]
+    dispatches = meta_train(setting, groups(), state, last_meta_step=200)
+    losses = [row["meta/loss"] for _, metrics in dispatches for row in metrics.rows()]
+    assert len(losses) == 200
     assert np.mean(losses[-20:]) < np.mean(losses[:20]) - 0.5
 
 
@@ -127,15 +130,15 @@ def test_the_same_key_gives_the_same_meta_params_bit_for_bit(getkey) -> None:
     key, setting = getkey(), training()
 
     def run():
-        states = meta_train(setting, groups(), init_meta_state(setting, optimizer(), groups(), key))
-        return next(itertools.islice(states, 3, None))[0]
+        start = init_meta_state(setting, optimizer(), groups(), key)
+        return list(meta_train(setting, groups(), start, last_meta_step=4))[-1][0]
 
     for a, b in zip(arrays_of(run()), arrays_of(run()), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def test_resuming_from_a_state_equals_never_stopping(getkey) -> None:
-    setting = training()
+    setting = training(steps_per_dispatch=1)
     start = init_meta_state(setting, optimizer(), groups(), getkey())
     never_stopped = [
         state for state, _ in itertools.islice(meta_train(setting, groups(), start), 6)
@@ -145,7 +148,7 @@ def test_resuming_from_a_state_equals_never_stopping(getkey) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-def test_the_meta_step_compiles_once(getkey) -> None:
+def test_the_state_keeps_its_form(getkey) -> None:
     setting = training()
     start = init_meta_state(setting, optimizer(), groups(), getkey())
     avals = jax.tree.map(lambda leaf: str(jax.typeof(leaf)), eqx.filter(start, eqx.is_array))
@@ -158,19 +161,24 @@ def test_metrics_are_named_by_level_and_family(getkey) -> None:
     setting = training()
     state = init_meta_state(setting, optimizer(), groups(), getkey())
     _, metrics = next(meta_train(setting, groups(), state))
-    assert {"meta/loss", "meta/loss/quadratics", "meta/gradient_norm", "meta/nonfinite"} <= set(
-        metrics
-    )
-    assert float(metrics["meta/loss"]) == pytest.approx(float(metrics["meta/loss/quadratics"]))
-    assert all(value.shape == () for value in metrics.values())
+    names = {"meta/loss", "meta/loss/quadratics", "meta/gradient_norm", "meta/gradient_error"}
+    names |= {"meta/nonfinite", "meta/nonfinite/quadratics", "inner/steps", "inner/resets"}
+    rows = metrics.rows()
+    assert len(rows) == metrics.steps == setting.steps_per_dispatch
+    assert metrics.first_meta_step == 1
+    for row in rows:
+        assert names <= set(row)
+        assert row["meta/loss"] == pytest.approx(row["meta/loss/quadratics"])
+        assert row["inner/steps"] == 4 * 3
+        assert all(isinstance(value, float) for value in row.values())
 
 
 def test_trajectories_end_at_lengths_of_their_own(getkey) -> None:
-    setting = training()
+    setting = training(steps_per_dispatch=1)
     state = init_meta_state(setting, optimizer(), groups(), getkey())
     steps = []
     for after, _ in itertools.islice(meta_train(setting, groups(), state), 12):
-        steps.append(np.asarray(after.estimator_states[0].trajectories.inner_step))
+        steps.append(np.asarray(after.estimator_states[0].places.trajectories.inner_step))
     table = np.stack(steps)
     assert (table > 0).all()
     assert table.max() > 3
@@ -190,38 +198,22 @@ def test_combining_with_bad_problems_is_combining_without_them(
 ) -> None:
     generator = np.random.default_rng(0)
     losses = generator.normal(size=8).astype(np.float32)
-    gradients = {"w": 2 * generator.normal(size=(8, 3, 2)), "b": generator.normal(size=(8,))}
-    gradients = {name: value.astype(np.float32) for name, value in gradients.items()}
+    gradients = 2 * generator.normal(size=(8, 7)).astype(np.float32)
     good = [i for i in range(8) if i not in bad_losses | bad_gradients]
-    expected = combine(
-        jnp.asarray(losses[good]), {k: jnp.asarray(v[good]) for k, v in gradients.items()}, 1.0
-    )
+    expected = combine(jnp.asarray(losses[good]), jnp.asarray(gradients[good]), 1.0)
     for i in bad_losses:
         losses[i] = np.nan
     for i in bad_gradients:
-        gradients["w"][i, 1, 0] = bad
-    combined = combine(jnp.asarray(losses), {k: jnp.asarray(v) for k, v in gradients.items()}, 1.0)
+        gradients[i, 1] = bad
+    combined = combine(jnp.asarray(losses), jnp.asarray(gradients), 1.0)
     assert list(np.flatnonzero(combined.sound)) == good
-    for name, leaf in combined.gradient.items():
-        assert np.isfinite(leaf).all()
-        if good:
-            np.testing.assert_allclose(leaf, expected.gradient[name], rtol=1e-5, atol=1e-7)
+    assert np.isfinite(combined.gradient).all()
+    assert np.isfinite(combined.variance)
+    if good:
+        np.testing.assert_allclose(combined.gradient, expected.gradient, rtol=1e-5, atol=1e-7)
+        # A difference of squares of norms, none of them above the clip norm of 1.
+        np.testing.assert_allclose(combined.variance, expected.variance, rtol=1e-5, atol=1e-6)
     assert np.isfinite(combined.meta_loss) == bool(good)
-
-
-def test_lengths_are_heavy_tailed_between_the_shortest_and_the_longest(getkey) -> None:
-    lengths = TrajectoryLengths(shortest=2, mean_extra=40.0, longest=100).draw(getkey(), (20000,))
-    assert int(lengths.min()) == 2
-    assert int(lengths.max()) == 100
-    assert float(jnp.median(lengths)) == pytest.approx(2 + 40 * np.log(2), rel=0.05)
-
-
-@pytest.mark.parametrize(
-    "lengths", [{"shortest": 100, "longest": 60}, {"shortest": 0}, {"mean_extra": -1.0}]
-)
-def test_lengths_that_contradict_themselves_are_refused(lengths) -> None:
-    with pytest.raises(ValueError, match="1 <= shortest <= longest"):
-        TrajectoryLengths(**lengths)
 
 
 def test_a_bad_problem_takes_no_part_and_is_counted(getkey) -> None:
@@ -229,28 +221,31 @@ def test_a_bad_problem_takes_no_part_and_is_counted(getkey) -> None:
     estimator = training().estimator
     (group,), learner = groups(1), optimizer()
     state = estimator.init(learner, group, getkey())
-    estimate = jax.jit(estimator.estimate)
+    compiled = jax.jit(estimator.estimate)
+
+    def estimate(*args):
+        return compiled(*args, jnp.array(0))
+
+    def with_problems(state, problem):
+        trajectories = state.places.trajectories._replace(problem=problem)
+        return state._replace(places=state.places._replace(trajectories=trajectories))
+
     state = estimate(learner, group, state).state
-    state = state._replace(lengths=jnp.full_like(state.lengths, 10_000))
+    lengths = jnp.full_like(state.places.lengths, 10_000)
+    state = state._replace(places=state.places._replace(lengths=lengths))
     # Only the bad one's place differs, so the others' parts can be told from the whole.
-    matrices = state.trajectories.problem.matrix.at[1].set(jnp.nan)
-    problem = eqx.tree_at(lambda p: p.matrix, state.trajectories.problem, matrices)
-    broken = state._replace(trajectories=state.trajectories._replace(problem=problem))
+    problem = state.places.trajectories.problem
+    matrices = problem.matrix.at[1].set(jnp.nan)
+    broken = with_problems(state, eqx.tree_at(lambda p: p.matrix, problem, matrices))
     with_bad = estimate(learner, group, broken)
     parts = []
     for keep in (0, 2, 3):
         alone = jnp.full_like(matrices, jnp.nan).at[keep].set(matrices[keep])
         only = eqx.tree_at(lambda p: p.matrix, problem, alone)
-        parts.append(
-            estimate(
-                learner,
-                group,
-                state._replace(trajectories=state.trajectories._replace(problem=only)),
-            ).gradient
-        )
-    mean = jax.tree.map(lambda *leaves: sum(leaves) / 3, *parts)
-    for a, b in zip(jax.tree.leaves(with_bad.gradient), jax.tree.leaves(mean), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-9)
+        parts.append(estimate(learner, group, with_problems(state, only)).gradient)
+    np.testing.assert_allclose(with_bad.gradient, sum(parts) / 3, rtol=1e-4, atol=1e-9)
+    assert list(with_bad.faults.bad) == [False, True, False, False]
+    assert with_bad.faults.inner_steps[1] == 3 + 1
     assert float(with_bad.metrics["meta/nonfinite"]) == 1
     assert np.isfinite(with_bad.meta_loss)
     # It begins anew at the next estimate, and nothing else does.
