@@ -21,26 +21,30 @@ class MetaRows:
         self._weights = weights
         self._losses: dict[str, float] = {}
         self._before: float | None = None
+        self._compiled = False
+
+    def begin(self) -> None:
+        """Begin a segment: from here on the time is that of meta-steps, if all is compiled."""
+        self._before = time.monotonic() if self._compiled else None
 
     def of(self, metrics: "MetaMetrics") -> list[Row]:
         """Return the rows of a dispatch; waits for the device."""
-        rows = metrics.rows()
-        speed = self._speed(rows)
-        return [
-            (metrics.first_meta_step + index, self._whole(row, metrics.families) | speed)
-            for index, row in enumerate(rows)
-        ]
+        given = metrics.rows()
+        rows = [self._whole(row, metrics.families) for row in given]
+        speed = self._speed(sum(row["inner/steps"] for row in given))
+        return [(metrics.first_meta_step + index, row | speed) for index, row in enumerate(rows)]
 
-    def _speed(self, rows: list[dict[str, float]]) -> dict[str, float]:
+    def _speed(self, inner_steps: float) -> dict[str, float]:
         """Return the inner steps a second since the last dispatch.
 
-        The first one of a segment has none: it may have been compiled meanwhile.
+        Without the first ones, until all families have been worked on: they were compiled.
         """
         now, before = time.monotonic(), self._before
-        self._before = now
+        self._compiled = set(self._losses) == set(self._weights)
+        self._before = now if self._compiled else None
         if before is None or now <= before:
             return {}
-        return {"inner/steps_per_second": sum(row["inner/steps"] for row in rows) / (now - before)}
+        return {"inner/steps_per_second": inner_steps / (now - before)}
 
     def _whole(self, row: dict[str, float], families: tuple[str, ...]) -> dict[str, float]:
         self._losses |= {family: row[f"meta/loss/{family}"] for family in families}

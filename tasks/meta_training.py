@@ -1,5 +1,6 @@
 """Meta-training by segments: the unit of retrying, and of resuming after a fault."""
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -144,14 +145,14 @@ class _Progress:
     ) -> None:
         self._run, self._conf, self._groups = run, conf, groups_of(ensemble)
         self.meta_state = meta_state
-        weights = {group.family: float(group.weights.sum()) for group in self._groups}
-        self._rows_of, self._rows = MetaRows(weights), list[Row]()
+        self._rows_of, self._rows = _meta_rows(run, ensemble), list[Row]()
         self._waiting: MetaMetrics | None = None
 
     def train(self, last_meta_step: int) -> None:
         """Take the meta-steps up to this one."""
         from lopt.meta_training import meta_train
 
+        self._rows_of.begin()
         states = meta_train(
             training_of(self._conf),
             self._groups,
@@ -199,6 +200,13 @@ class _Progress:
         meta_step, row = rows[-1]
         loss = row.get("meta/loss")
         terminal.reach(meta_step, "" if loss is None else f"meta-loss {loss:.3f}")
+
+
+# Kept from segment to segment: the losses of all families, and that all is compiled.
+@functools.lru_cache(maxsize=1)
+def _meta_rows(run: RunReference, ensemble: EnsembleReference) -> MetaRows:
+    del run
+    return MetaRows({group.family: float(group.weights.sum()) for group in groups_of(ensemble)})
 
 
 def _restored(

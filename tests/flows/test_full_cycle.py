@@ -65,8 +65,8 @@ def test_the_second_cycle_uses_the_same_data_and_ensemble(
 ) -> None:
     del versions
     assert len([path for path in (home / "datasets" / "digits").iterdir() if path.is_dir()]) == 1
-    # One to train on, one held out.
-    assert len(list((home / "ensembles").glob("*.parquet"))) == 2
+    # One to train on, one to validate on, one held out.
+    assert len(list((home / "ensembles").glob("*.parquet"))) == 3
 
 
 def test_baselines_are_run_once_for_both_cycles(

@@ -1,0 +1,52 @@
+import pytest
+
+from tasks import meta_rows
+
+
+class Given:
+    """What a dispatch gave, as `MetaMetrics` says it."""
+
+    def __init__(self, first_meta_step: int, *rows: dict[str, float]) -> None:
+        self.first_meta_step, self._rows = first_meta_step, rows
+        self.families = tuple(
+            name.removeprefix("meta/loss/") for name in rows[0] if name.startswith("meta/loss/")
+        )
+
+    def rows(self) -> list[dict[str, float]]:
+        return list(self._rows)
+
+
+def row(steps: float = 60.0, **losses: float) -> dict[str, float]:
+    by_family = {f"meta/loss/{name}": loss for name, loss in losses.items()}
+    return {"inner/steps": steps, "meta/loss": 99.0} | by_family
+
+
+def test_the_loss_is_that_of_all_families_as_they_were_last_once_all_are_known() -> None:
+    rows = meta_rows.MetaRows({"a": 1.0, "b": 3.0})
+    (first,) = rows.of(Given(1, row(a=-1.0)))
+    assert first[0] == 1
+    assert "meta/loss" not in first[1]
+    second, third = rows.of(Given(2, row(b=-2.0), row(b=-4.0)))
+    assert (second[0], third[0]) == (2, 3)
+    assert second[1]["meta/loss"] == pytest.approx((-1.0 - 6.0) / 4)
+    assert third[1]["meta/loss"] == pytest.approx((-1.0 - 12.0) / 4)
+
+
+def test_what_is_counted_by_family_is_a_metric_only_where_it_is_not_zero() -> None:
+    counted = {"meta/nonfinite/a": 0.0, "inner/exploded/a": 2.0, "meta/nonfinite": 0.0}
+    ((_, metrics),) = meta_rows.MetaRows({"a": 1.0}).of(Given(1, row(a=0.0) | counted))
+    assert "meta/nonfinite/a" not in metrics
+    assert metrics["inner/exploded/a"] == 2.0
+    assert metrics["meta/nonfinite"] == 0.0
+
+
+def test_the_speed_leaves_out_what_may_have_been_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([100.0, 101.0, 101.5, 200.0, 200.5])
+    monkeypatch.setattr(meta_rows.time, "monotonic", lambda: next(now))
+    rows = meta_rows.MetaRows({"a": 1.0, "b": 1.0})
+    rows.begin()
+    given = [Given(1, row(a=0.0)), Given(2, row(b=0.0)), Given(3, row(a=0.0), row(a=0.0))]
+    speeds = [rows.of(one)[0][1].get("inner/steps_per_second") for one in given]
+    assert speeds == [None, None, 240.0]
+    rows.begin()
+    assert rows.of(Given(5, row(b=0.0)))[0][1]["inner/steps_per_second"] == 120.0
