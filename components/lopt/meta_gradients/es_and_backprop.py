@@ -50,7 +50,10 @@ class ESAndBackprop(MetaGradient):
     estimate, backpropagation through both unrolls the other (the reparametrisation gradient);
     for every meta-param on its own they are averaged in inverse proportion to their variances
     over the problems. Where unrolls are smooth backpropagation decides, where its gradients
-    explode evolution strategies do. Truncated as `TruncatedBackprop` is, and biased as much.
+    explode evolution strategies do. Truncated as `TruncatedBackprop` is, and biased as much;
+    as in the paper the weights come from the same problems as what they weight, which adds a
+    bias in inverse proportion to the number of problems and understates the variance (by 2 %
+    of the gradient and a quarter of the variance in a test with 48 problems).
     Backpropagation that gives no finite gradient for a problem leaves that problem to the
     other estimate.
 
