@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -32,20 +33,25 @@ def problem_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
 def on_all(tree: T, mesh: Mesh | None) -> T:
     """Return a tree of which every device of the mesh has the whole; as it is without a mesh.
 
+    Where the devices are those of several processes, each of them has to give the same tree.
+
     **Example**
 
     ```python
     groups = on_all(groups, problem_mesh())
     ```
     """
-    return _with(jax.device_put, tree, mesh, _whole)
+    return _with(_put, tree, mesh, _whole)
 
 
 def divided(tree: T, mesh: Mesh | None) -> T:
     """Return an estimator's state with its problems divided among the devices of the mesh.
 
-    Every array with axes has the problems as its first one. Raises `ValueError` if their
-    number is no multiple of that of the devices. As it is without a mesh.
+    Every array with axes has the problems as its first one, those of all devices: where these
+    belong to several processes, each of them has to give the same state. As it is without a
+    mesh.
+
+    Raises `ValueError` if the number of problems is no multiple of that of the devices.
 
     **Example**
 
@@ -53,7 +59,7 @@ def divided(tree: T, mesh: Mesh | None) -> T:
     state = divided(estimator.init(optimizer, group, key), problem_mesh())
     ```
     """
-    return _with(jax.device_put, tree, mesh, lambda leaf: _by_problem(leaf, mesh))
+    return _with(_put, tree, mesh, lambda leaf: _by_problem(leaf, mesh))
 
 
 def kept_divided(tree: T, mesh: Mesh | None) -> T:
@@ -93,6 +99,25 @@ def _with(
     placed = jax.tree.map(lambda leaf: place(leaf, NamedSharding(mesh, spec(leaf))), arrays)
     together: T = eqx.combine(placed, rest)
     return together
+
+
+def _put(leaf: Any, sharding: NamedSharding) -> Any:
+    if leaf.sharding.is_equivalent_to(sharding, leaf.ndim):
+        return leaf
+    if sharding.is_fully_addressable:
+        return jax.device_put(leaf, sharding)
+    if not leaf.is_fully_addressable:
+        return jax.jit(lambda leaf: leaf, out_shardings=sharding)(leaf)
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        data = _put_part(jax.random.key_data(leaf), sharding)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    return _put_part(leaf, sharding)
+
+
+def _put_part(leaf: Any, sharding: NamedSharding) -> Any:
+    """Put what this process's devices are to have; `jax.device_put` takes no keys there."""
+    whole = np.asarray(leaf)
+    return jax.make_array_from_callback(whole.shape, sharding, lambda part: whole[part])
 
 
 def _whole(leaf: Any) -> PartitionSpec:
