@@ -25,7 +25,7 @@ from lopt.meta_gradients import (
     Unrolling,
 )
 from lopt.meta_gradients.vectors import vectors
-from lopt.meta_training import Fault, MetaTraining, init_meta_state, meta_train
+from lopt.meta_training import Fault, MetaTraining, init_meta_state, meta_train, problem_mesh
 from lopt.problems import Bowl
 
 CLASSES = concrete_classes(lopt.meta_gradients, MetaGradient)
@@ -163,6 +163,15 @@ def test_how_many_meta_steps_a_dispatch_has_changes_nothing(groups, getkey):
     one = trained(training, groups[:1], start, 7)
     more = dataclasses.replace(training, steps_per_dispatch=5)
     assert_same_bits(trained(more, groups[:1], start, 7), one)
+
+
+def test_a_mesh_of_one_device_changes_nothing(groups, getkey):
+    training = MetaTraining(estimator(), decay_steps=50, steps_per_dispatch=3)
+    start = init_meta_state(training, OPTIMIZER, groups[:1], getkey())
+    mesh = problem_mesh(jax.devices()[:1])
+    one = trained(training, groups[:1], start, 4)
+    dispatches = list(meta_train(training, groups[:1], start, last_meta_step=4, mesh=mesh))
+    assert_same_bits(dispatches[-1][0], one)
 
 
 def test_dispatches_are_of_a_bundle_each_and_number_their_meta_steps(getkey):

@@ -1,0 +1,82 @@
+"""A program that meta-trains on several devices and prints what comes out, as JSON.
+
+How many CPU devices there are is fixed when JAX starts, so it is run by itself.
+"""
+
+import json
+import sys
+
+import jax
+import numpy as np
+
+from lopt.architectures import LearnedAdam
+from lopt.ensembles import draw_ensemble
+from lopt.meta_gradients import ExponentialLengths, NoiseReuseES, TruncatedBackprop, Unrolling
+from lopt.meta_gradients.vectors import vectors
+from lopt.meta_training import (
+    MetaTraining,
+    init_meta_state,
+    meta_train,
+    problem_mesh,
+    validation_losses,
+)
+
+ENTRIES = [
+    {"family": "quadratics", "count": 2, "spec": {"problem": "Quadratic", "dimensions": 3}},
+]
+META_STEPS = 7
+
+
+def trained(kind, mesh, problems=8):
+    """Meta-params, losses and divisions after some meta-steps, in two calls."""
+    groups = draw_ensemble(ENTRIES, seed=0).groups()
+    estimator = kind(Unrolling(steps=3, problems=problems, lengths=ExponentialLengths(1, 2.0, 10)))
+    training = MetaTraining(estimator, 0.1, warmup_steps=2, decay_steps=50, steps_per_dispatch=3)
+    optimizer = LearnedAdam.release(key=jax.random.key(0))
+    state = init_meta_state(training, optimizer, groups, jax.random.key(1))
+    losses = []
+    for last in (4, META_STEPS):
+        dispatches = list(meta_train(training, groups, state, last_meta_step=last, mesh=mesh))
+        losses += [row["meta/loss"] for _, metrics in dispatches for row in metrics.rows()]
+        assert not any(metrics.named_faults() for _, metrics in dispatches)
+        state = dispatches[-1][0]
+    validated = validation_losses(training, groups, state, jax.random.key(2), 2, mesh)
+    params = state.estimator_states[0].places.trajectories.params
+    return {
+        "meta_params": np.asarray(vectors(state.optimizer).meta_params).tolist(),
+        "losses": losses,
+        "validated": [validated[name] for name in sorted(validated)],
+        "devices": len(params.sharding.device_set),
+        "problems_here": [shard.data.shape[0] for shard in params.addressable_shards],
+    }
+
+
+def refused(mesh):
+    """Say what is said to problems that cannot be divided."""
+    try:
+        trained(TruncatedBackprop, mesh, problems=3)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def main() -> None:
+    jax.config.update("jax_disable_most_optimizations", True)
+    if len(sys.argv) > 1:
+        address, number = sys.argv[1], int(sys.argv[2])
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+        jax.distributed.initialize(address, 2, number)
+        assert len(jax.devices()) == jax.process_count() == 2
+        meshes = {"2": problem_mesh()}
+    else:
+        meshes = {str(count): problem_mesh(jax.devices()[:count]) for count in (1, 2, 8)}
+        meshes["none"] = None
+    found = {
+        kind.__name__: {name: trained(kind, mesh) for name, mesh in meshes.items()}
+        for kind in (TruncatedBackprop, NoiseReuseES)
+    }
+    print(json.dumps(found | {"refused": refused(meshes["2"])}))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""What meta-training on several devices keeps, on virtual ones and in two processes."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.slow
+
+PROGRAM = Path(__file__).with_name("on_devices.py")
+ESTIMATORS = ["TruncatedBackprop", "NoiseReuseES"]
+every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
+
+
+def start(flags, *arguments):
+    environment = os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": flags,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    command = [sys.executable, str(PROGRAM), *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, env=environment, **pipes)
+
+
+def result_of(process):
+    out, err = process.communicate(timeout=250)
+    assert process.returncode == 0, err[-3000:]
+    return json.loads(out.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def on_virtual_devices():
+    """By estimator and number of devices; "none" is without a mesh."""
+    return result_of(start("--xla_force_host_platform_device_count=8"))
+
+
+@pytest.fixture(scope="module")
+def in_two_processes():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    processes = [start("", address, str(number)) for number in range(2)]
+    try:
+        return [result_of(process) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+
+
+# Meta-params move by this at least; what they are rounded to differs by far less.
+MOVED = 0.3
+
+
+def assert_close(one, other):
+    """Sums over problems are rounded in another order, and what follows from them differs."""
+    for name in ("meta_params", "losses", "validated"):
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@every_estimator
+@pytest.mark.parametrize("devices", ["1", "2", "8"])
+def test_devices_change_nothing_but_rounding(estimator, devices, on_virtual_devices):
+    found, alone = on_virtual_devices[estimator][devices], on_virtual_devices[estimator]["none"]
+    assert found["devices"] == int(devices)
+    assert found["problems_here"] == [8 // int(devices)] * int(devices)
+    assert len(found["losses"]) == 7
+    assert abs(alone["meta_params"][0] - np.log(1e-3)) > MOVED
+    assert_close(found, alone)
+
+
+def test_problems_that_cannot_be_divided_are_refused(on_virtual_devices):
+    assert on_virtual_devices["refused"] == (
+        "3 problems cannot be divided among 2 devices: take a multiple of their number."
+    )
+
+
+@every_estimator
+def test_two_processes_are_as_one_with_two_devices(estimator, in_two_processes, on_virtual_devices):
+    one, other = (found[estimator]["2"] for found in in_two_processes)
+    assert one == other
+    assert one["devices"] == 2
+    assert one["problems_here"] == [4]
+    assert_close(one, on_virtual_devices[estimator]["2"])
+
+
+def test_two_processes_refuse_the_same(in_two_processes, on_virtual_devices):
+    for found in in_two_processes:
+        assert found["refused"] == on_virtual_devices["refused"]
