@@ -18,7 +18,7 @@ from lopt.meta_gradients.antithetic import (
     check_deviation,
     empty_pairs,
     estimate_of_pairs,
-    perturbations,
+    perturbations_of,
     unroll_pairs,
 )
 from lopt.meta_gradients.base import Estimate, Faults, MetaGradient
@@ -28,8 +28,12 @@ from lopt.meta_gradients.unrolling import Unrolled, Unrolling
 
 
 class FullESState(NamedTuple):
-    """Nothing is in work between two estimates."""
+    """Nothing is in work between two estimates.
 
+    The numbers of the problems are there to be divided among devices, and with them the work.
+    """
+
+    numbers: Int[Array, " problems"]
     key: Key[Array, ""]
 
 
@@ -63,7 +67,7 @@ class FullES(MetaGradient):
 
     def init(self, optimizer: LearnedOptimizer, group: Group, key: Key[Array, ""]) -> FullESState:
         del optimizer, group
-        return FullESState(key)
+        return FullESState(jnp.arange(self.unrolling.problems, dtype=jnp.int32), key)
 
     def estimate(
         self,
@@ -75,9 +79,9 @@ class FullES(MetaGradient):
         problems = self.unrolling.problems
         length_key, begin_key, noise_key, key = jax.random.split(state.key, 4)
         unrolls = self.unrolling.lengths.draw(length_key, (), meta_step)
-        begin_keys = jax.random.split(begin_key, problems)
+        begin_keys = _keys_of(state.numbers, begin_key)
         entries, starts = jax.vmap(lambda key: draw_beginning(group, key))(begin_keys)
-        noise = perturbations(noise_key, optimizer, problems, self.deviation)
+        noise = perturbations_of(_keys_of(state.numbers, noise_key), optimizer, self.deviation)
         empty = empty_pairs(self.unrolling, optimizer, group, key)
         lengths = jnp.broadcast_to(unrolls * self.unrolling.steps, (problems,))
         new = Renewal(jnp.ones((problems,), bool), starts, entries, lengths)
@@ -97,10 +101,17 @@ class FullES(MetaGradient):
         estimated = estimate_of_pairs(self.unrolling, empty, new, whole, noise / self.deviation**2)
         taken = estimated.metrics["inner/steps"] * count
         return estimated._replace(
-            state=FullESState(key),
+            state=FullESState(state.numbers, key),
             metrics=dict(estimated.metrics) | {"inner/steps": taken},
             faults=so_far.named(estimated.faults),
         )
+
+
+def _keys_of(numbers: Int[Array, " problems"], key: Key[Array, ""]) -> Key[Array, " problems"]:
+    keys: Key[Array, " problems"] = jax.vmap(lambda number: jax.random.fold_in(key, number))(
+        numbers
+    )
+    return keys
 
 
 class _SoFar(NamedTuple):
