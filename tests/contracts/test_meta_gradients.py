@@ -128,8 +128,9 @@ def test_arrays_of_the_state_and_the_faults_have_the_problems_first(
 ):
     state = estimator.init(optimizer, group, getkey())
     result = estimate(estimator, optimizer, group, state)
-    for leaf in jax.tree.leaves((state, result.state)):
-        assert leaf.shape[:1] in ((), (estimator.unrolling.problems,))
+    shapes = {leaf.shape[:1] for leaf in jax.tree.leaves((state, result.state))}
+    # Some array has to have the problems, or devices do not know how to divide them.
+    assert shapes - {()} == {(estimator.unrolling.problems,)}
     assert {leaf.shape for leaf in result.faults} == {(estimator.unrolling.problems,)}
 
 
@@ -199,7 +200,7 @@ def test_the_faults_are_exactly_the_entries_that_are_bad(estimator, optimizer, g
     for _ in range(4):
         result = estimate(estimator, optimizer, spoiled(group, 1), state)
         np.testing.assert_array_equal(result.faults.bad, result.faults.entries == 1)
-        assert float(result.metrics["meta/nonfinite"]) == np.sum(result.faults.bad)
+        assert float(result.metrics["meta/nonfinite"]) == np.asarray(result.faults.bad).sum()
         state = result.state
 
 

@@ -7,11 +7,20 @@ import json
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+import lopt.meta_gradients
 from lopt.architectures import LearnedAdam
+from lopt.catalogue import concrete_classes
 from lopt.ensembles import draw_ensemble
-from lopt.meta_gradients import ExponentialLengths, NoiseReuseES, TruncatedBackprop, Unrolling
+from lopt.meta_gradients import (
+    ExponentialLengths,
+    MetaGradient,
+    NoiseReuseES,
+    TruncatedBackprop,
+    Unrolling,
+)
 from lopt.meta_gradients.vectors import vectors
 from lopt.meta_training import (
     MetaTraining,
@@ -20,6 +29,9 @@ from lopt.meta_training import (
     problem_mesh,
     validation_losses,
 )
+from lopt.meta_training.devices import on_all
+from lopt.meta_training.state import placed
+from lopt.meta_training.steps import _meta_steps
 
 ENTRIES = [
     {"family": "quadratics", "count": 2, "spec": {"problem": "Quadratic", "dimensions": 3}},
@@ -60,8 +72,28 @@ def refused(mesh):
     return None
 
 
+def share_of_the_work(kind):
+    """Return what each of eight devices computes, relative to one that does all of it."""
+    groups = draw_ensemble(ENTRIES, seed=0).groups()
+    training = MetaTraining(kind(Unrolling(steps=3, problems=64)), steps_per_dispatch=3)
+    optimizer = LearnedAdam.release(key=jax.random.key(0))
+    state = init_meta_state(training, optimizer, groups, jax.random.key(1))
+    operations = []
+    for count in (1, 8):
+        mesh = problem_mesh(jax.devices()[:count])
+        arguments = (on_all(groups, mesh), placed(state, mesh), jnp.array(3), mesh)
+        program = _meta_steps.lower(training, jnp.ones(1), *arguments).compile()
+        operations.append(program.compiled.cost_analysis()["flops"])
+    return operations[1] / operations[0]
+
+
 def main() -> None:
     jax.config.update("jax_disable_most_optimizations", True)
+    if sys.argv[1:] == ["shares"]:
+        classes = concrete_classes(lopt.meta_gradients, MetaGradient)
+        shares = {name: share_of_the_work(kind) for name, kind in classes.items()}
+        print(json.dumps(shares))  # noqa: T201
+        return
     if len(sys.argv) > 1:
         address, number = sys.argv[1], int(sys.argv[2])
         jax.config.update("jax_cpu_collectives_implementation", "gloo")

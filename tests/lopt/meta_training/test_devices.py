@@ -74,6 +74,13 @@ def test_devices_change_nothing_but_rounding(estimator, devices, on_virtual_devi
     assert_close(found, alone)
 
 
+def test_eight_devices_divide_the_work_of_every_estimator():
+    """An eighth each, and a little that all of them do."""
+    shares = result_of(start("--xla_force_host_platform_device_count=8", "shares"))
+    assert set(shares) >= set(ESTIMATORS)
+    assert all(1 / 8 <= share < 1 / 7 for share in shares.values()), shares
+
+
 def test_problems_that_cannot_be_divided_are_refused(on_virtual_devices):
     assert on_virtual_devices["refused"] == (
         "3 problems cannot be divided among 2 devices: take a multiple of their number."
