@@ -93,6 +93,23 @@ class BiasGRU(eqx.Module):
         return update * h + (1 - update) * candidate
 
 
+def read_off(
+    h: Float[Array, "hidden n"], *weights: Float[Array, " hidden"]
+) -> list[Float[Array, " n"]]:
+    """Multiply every column by each row of weights, by one product for all rows.
+
+    By one row alone it would be no product to the compiler but sums of multiples, and what
+    the cotangent comes from would be computed anew for every hidden unit.
+
+    **Example**
+
+    ```python
+    direction, change = read_off(jnp.ones((10, 5)), jnp.ones(10), jnp.zeros(10))
+    ```
+    """
+    return list(jnp.stack(weights) @ h)
+
+
 class Readout(eqx.Module):
     """One number read off every column of the hidden state, `[hidden, n] -> [n]`."""
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
 from lopt.architectures import features
-from lopt.architectures.cells import BiasGRU, Readout, scaled_normal
+from lopt.architectures.cells import BiasGRU, Readout, read_off, scaled_normal
 from lopt.architectures.learning_rates import LARGEST_LOG_LEARNING_RATE
 
 CONSTANT_INPUT_DECAY, CONSTANT_SCALE_DECAY = 0.89, 0.93
@@ -55,9 +55,9 @@ class Direction(eqx.Module):
         self.shortcut = 1 / scales + 0.1 / scales**0.5 * noise if shortcut else None
 
     def __call__(
-        self, hidden: Float[Array, "hidden n"], momenta: Float[Array, "scales n"]
+        self, read: Float[Array, " n"], momenta: Float[Array, "scales n"]
     ) -> Float[Array, " n"]:
-        read = self.weights @ hidden
+        """Return the direction, of what `weights` have read off the hidden state."""
         return read if self.shortcut is None else read + self.shortcut @ momenta
 
 
@@ -77,11 +77,14 @@ class LearningRates(eqx.Module):
         self.highest = highest
 
     def __call__(
-        self, hidden: Float[Array, "hidden n"], remembered: Float[Array, " n"]
+        self, read: Float[Array, " n"], remembered: Float[Array, " n"]
     ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-        """Return the log learning rate to use now and the smoothed one to remember."""
+        """Return the log learning rate to use now and the smoothed one to remember.
+
+        Of what `change.weights` have read off the hidden state.
+        """
         now = features.clip_straight_through(
-            remembered + self.change(hidden), -LARGEST_LOG_LEARNING_RATE, self.highest
+            remembered + read + self.change.bias, -LARGEST_LOG_LEARNING_RATE, self.highest
         )
         momentum = jax.nn.sigmoid(self.momentum_logit)
         return now, momentum * remembered + (1 - momentum) * now
@@ -120,19 +123,45 @@ class ParameterRNN(eqx.Module):
         relative_rate = state.log_learning_rate - mean_log_learning_rate
         x = self._inputs(scaled, mean_squares, relative_rate, state.log_learning_rate)
         hidden = self.cell(x, state.hidden, bias)
-        direction = self.direction(hidden, scaled)
+        toward, change, attended_toward = self._read(hidden)
+        direction = self.direction(toward, scaled)
         if self.learning_rates is None:
             now, remembered = jnp.zeros_like(gradient), state.log_learning_rate
             offset = jnp.zeros((), jnp.float32)
         else:
-            now, remembered = self.learning_rates(hidden, state.log_learning_rate)
+            now, remembered = self.learning_rates(change, state.log_learning_rate)
             offset = self.learning_rates.step_offset
         proposal = Proposal(jnp.exp(now + offset) * direction, direction)
         attended = None
         if self.attended_direction is not None:
-            toward = self.attended_direction(hidden, scaled)
-            attended = Proposal(jnp.exp(now) * toward, toward)
+            direction = self.attended_direction(attended_toward, scaled)
+            attended = Proposal(jnp.exp(now) * direction, direction)
         return BlockState(hidden, remembered, momenta, mean_squares), x, proposal, attended
+
+    def _read(self, hidden: Float[Array, "hidden width"]) -> list[Float[Array, " width"]]:
+        """Read off what direction, change of rate and attended direction are made of."""
+        none = jnp.zeros_like(self.direction.weights)
+        rates, attended = self.learning_rates, self.attended_direction
+        return read_off(
+            hidden,
+            self.direction.weights,
+            none if rates is None else rates.change.weights,
+            none if attended is None else attended.weights,
+        )
+
+    def _decays(
+        self, hidden: Float[Array, "hidden width"]
+    ) -> tuple[Float[Array, " width"], Float[Array, " width"]]:
+        """Read off the decays of the gradient's averages and of those of its square."""
+        none = jnp.zeros_like(self.direction.weights)
+        readouts = (self.input_decay, self.scale_decay)
+        read = read_off(hidden, *(none if one is None else one.weights for one in readouts))
+        constants = (CONSTANT_INPUT_DECAY, CONSTANT_SCALE_DECAY)
+        first, second = (
+            jnp.full_like(row, constant) if one is None else jax.nn.sigmoid(row + one.bias)
+            for one, row, constant in zip(readouts, read, constants, strict=True)
+        )
+        return first, second
 
     def _averages(
         self, state: BlockState, gradient: Float[Array, " width"], first: Bool[Array, ""]
@@ -141,17 +170,16 @@ class ParameterRNN(eqx.Module):
 
         The decays were read off the hidden state when the last step was done.
         """
+        input_decay, scale_decay = self._decays(state.hidden)
         if self.scales == 1:
             momenta = gradient[None]
         else:
-            decay = _decay(self.input_decay, state.hidden, CONSTANT_INPUT_DECAY)
             momenta = features.average(
-                state.momenta, gradient[None], features.timescales(decay, self.scales), first
+                state.momenta, gradient[None], features.timescales(input_decay, self.scales), first
             )
-        decay = _decay(self.scale_decay, state.hidden, CONSTANT_SCALE_DECAY)
-        decays = decay[None]
+        decays = scale_decay[None]
         if self.scale_decays == "per_scale":
-            decays = features.timescales(decay, self.scales)
+            decays = features.timescales(scale_decay, self.scales)
         squares = jnp.square(momenta) + 1e-12
         return momenta, features.average(state.mean_squares, squares, decays, first)
 
@@ -220,11 +248,3 @@ def parameter_rnn(
         squash=squash,
         scale_decays=scale_decays,
     )
-
-
-def _decay(
-    readout: Readout | None, hidden: Float[Array, "hidden width"], constant: float
-) -> Float[Array, " width"]:
-    if readout is None:
-        return jnp.full((hidden.shape[1],), constant, jnp.float32)
-    return jax.nn.sigmoid(readout(hidden))

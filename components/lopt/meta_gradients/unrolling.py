@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from lopt.architectures import LearnedOptimizer
@@ -75,7 +76,16 @@ class Unrolling(eqx.Module):
             remember=self.objective.remember,
             rematerialise=self.rematerialise,
         )
+        return self.scored(after, remembered)
+
+    def scored(self, after: Trajectory, remembered: Float[Array, " inner_steps"]) -> Unrolled:
+        """Score an unroll at whose end the trajectory is.
+
+        One that begins with a loss that is not finite has no meta-loss: relative to infinity
+        every loss would be perfect.
+        """
         meta_loss, last_loss = self.objective.score(remembered, after)
+        meta_loss = jnp.where(jnp.isfinite(after.initial_loss), meta_loss, jnp.nan)
         return Unrolled(after, meta_loss, last_loss, remembered)
 
     def exploded(
