@@ -38,7 +38,7 @@ def test_every_entry_is_measured_once_and_its_scalars_are_counted_without_paddin
 def test_the_starts_of_a_row_do_not_depend_on_the_rows_after_it(drawn):
     fewer = Ensemble(drawn.ensemble.rows[:3])
     (part,) = measure(fewer.rows, fewer.groups(), jax.random.key(5), 3)
-    for one, other in zip(part, drawn.beginnings, strict=False):
+    for one, other in zip(part, drawn.beginnings[:3], strict=True):
         np.testing.assert_array_equal(one.losses, other.losses)
 
 
