@@ -261,8 +261,9 @@ def test_any_seed_of_the_tiny_conf_gives_two_programs(seed):
     assert len({row.program for row in rows}) == 2
 
 
-def test_the_quick_conf_has_a_program_for_each_of_its_six_families():
+def test_the_quick_conf_has_90_entries_and_a_program_for_each_of_its_six_families():
     rows = draw_ensemble(entries_of("quick.yaml"), seed=0).rows
+    assert len(rows) == 90
     assert len({row.program for row in rows}) == len({row.family for row in rows}) == 6
     functions = {
         json.loads(row.spec)["of"]["function"] for row in rows if row.family == "two_dimensional"

@@ -53,6 +53,11 @@ def test_entries_that_are_no_numbers_count_as_zero() -> None:
     np.testing.assert_array_equal(cleaned["bad"], [0, 0, 0, 1.5])
 
 
+def test_entries_beyond_1e15_are_cut() -> None:
+    found = clean_gradient(jnp.array([1e20, -3e38, 9e14]))
+    np.testing.assert_array_equal(found, np.array([1e15, -1e15, 9e14], np.float32))
+
+
 def test_whole_numbers_are_no_params() -> None:
     check_params(LEAVES)
     with pytest.raises(TypeError, match=r"\['layer'\]\[1\].*int32"):
