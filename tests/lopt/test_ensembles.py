@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lopt.ensembles import Ensemble, EnsembleError, draw_ensemble
+from tests.lopt.trees import assert_equal
 
 CONFS = Path(__file__).parents[2] / "conf" / "ensembles"
 BOWLS = {
@@ -39,11 +40,6 @@ ENTRIES = [BOWLS, SIZES]
 
 def entries_of(name):
     return yaml.safe_load((CONFS / name).read_text())["entries"]
-
-
-def assert_equal(one, other):
-    assert jax.tree.structure(one) == jax.tree.structure(other)
-    jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
 @pytest.fixture(scope="module")

@@ -19,15 +19,11 @@ from lopt.problems.batch_size import BatchSize
 from lopt.problems.conditions import Conditions
 from lopt.problems.images import striped_images
 from lopt.problems.labels import LabelNoise
+from tests.lopt.trees import assert_equal
 
 KEY = jax.random.key(0)
 MINIBATCHES = SoftmaxRegression(features=3, classes=3, samples=24, batch_size=5, key=KEY)
 IN_ORDER = SoftmaxRegression(features=3, classes=3, samples=24, batch_size=24, key=KEY)
-
-
-def assert_equal(one, other):
-    assert jax.tree.structure(one) == jax.tree.structure(other)
-    jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
 def repeated_images():
