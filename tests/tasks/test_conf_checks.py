@@ -71,3 +71,17 @@ def test_sets_that_there_are_not_are_refused(tmp_path: Path, content: str, messa
     path.write_text(content)
     (line,) = refused(f"ensemble.entries={path}")
     assert message in line
+
+
+def test_entries_of_which_only_the_held_out_draw_is_refused_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "entries.yaml"
+    spec = "{problem: Bowl, condition_number: {choice: [1, 2, 3, 1, -5]}}"
+    path.write_text(f"entries: [{{family: bowls, count: 4, spec: {spec}}}]")
+    overrides = [f"ensemble.entries={path}", "ensemble.seed=5"]
+    alone = ("ensemble",)
+    check(read_conf(None, overrides, alone), alone)
+    (line,) = refused(*overrides, "held_out_seed=1")
+    assert line.startswith(
+        f"ensemble.entries: '{path}' is not allowed; with evaluation.held_out_seed = 1: "
+    )
+    assert "condition_number" in line
