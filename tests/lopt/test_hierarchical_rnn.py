@@ -1,5 +1,6 @@
 """Laws of the hierarchical RNN: PAPER.md section 10."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -152,6 +153,26 @@ def test_the_global_rnn_hears_all_tensors_or_as_released_the_last(getkey) -> Non
     np.testing.assert_array_equal(
         global_hidden("last_tensor", jnp.ones(4)), global_hidden("last_tensor", other)
     )
+
+
+@pytest.mark.parametrize("offset", [-200.0, 200.0])
+def test_a_step_offset_of_any_value_gives_finite_steps_and_finds_back(offset, getkey) -> None:
+    optimizer = HierarchicalRNN.release(key=getkey())
+    optimizer = eqx.tree_at(
+        lambda o: o.parameter_rnn.learning_rates.step_offset, optimizer, jnp.float32(offset)
+    )
+
+    @jax.jit
+    @jax.value_and_grad
+    def length(optimizer):
+        transformation = optimizer.transformation(1e-3)
+        updates, _ = transformation.update(jnp.ones(3), transformation.init(jnp.ones(3)))
+        return jnp.linalg.norm(updates)
+
+    found, slope = length(optimizer)
+    np.testing.assert_allclose(found, np.exp(np.copysign(33.0, offset)) * 3**0.5, rtol=1e-4)
+    slope = slope.parameter_rnn.learning_rates.step_offset
+    np.testing.assert_allclose(slope, found, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
