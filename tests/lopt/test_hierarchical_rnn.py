@@ -184,6 +184,9 @@ def test_a_step_offset_of_any_value_gives_finite_steps_and_finds_back(offset, ge
         ({"scales": 0}, "at least 1"),
         ({"scales": 1}, "neighbouring scales"),
         ({"learned_learning_rate": False}, "learned_learning_rate=True"),
+        ({"highest_log_learning_rate": float("nan")}, "highest_log_learning_rate is nan"),
+        ({"highest_log_learning_rate": -33.0}, r"is -33\.0, but must be more than -33"),
+        ({"highest_log_learning_rate": 33.1}, r"is 33\.1, .* at most 33"),
     ],
 )
 def test_hyper_parameters_that_make_no_sense_are_refused(argument, message) -> None:
