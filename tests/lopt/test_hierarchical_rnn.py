@@ -15,7 +15,7 @@ PRESETS = [HierarchicalRNN.release, HierarchicalRNN.paper]
 every_preset = pytest.mark.parametrize("preset", PRESETS, ids=["release", "paper"])
 
 
-def run(optimizer, gradients, initial=1e-3, permute=None):
+def run(optimizer, gradients, initial=1e-3, permute=None, **extra):
     """The updates of successive gradients, stacked."""
     transformation = optimizer.transformation(initial)
     update = jax.jit(transformation.update)
@@ -25,7 +25,7 @@ def run(optimizer, gradients, initial=1e-3, permute=None):
         state = state._replace(scalars=state.scalars._replace(log_learning_rate=rates))
     updates = []
     for gradient in gradients:
-        one, state = update(gradient, state)
+        one, state = update(gradient, state, **extra)
         updates.append(one)
     return updates, state
 
@@ -153,6 +153,20 @@ def test_the_global_rnn_hears_all_tensors_or_as_released_the_last(getkey) -> Non
     np.testing.assert_array_equal(
         global_hidden("last_tensor", jnp.ones(4)), global_hidden("last_tensor", other)
     )
+
+
+@pytest.mark.parametrize("place", ["a", "z"])
+def test_a_tensor_that_is_all_padding_changes_nothing_of_the_others(place, getkey) -> None:
+    optimizer = HierarchicalRNN.release(key=getkey())
+    gradients = [{"k": jax.random.normal(getkey(), (5,)), "w": jnp.ones((2, 3))} for _ in range(3)]
+    padding = {place: jnp.zeros((2, 4))}
+    valid = {"k": np.ones(5, bool), "w": np.ones((2, 3), bool), place: np.zeros((2, 4), bool)}
+    plain, state = run(optimizer, gradients)
+    padded, padded_state = run(optimizer, [one | padding for one in gradients], valid=valid)
+    for one, other in zip(plain, padded, strict=True):
+        for name in one:
+            np.testing.assert_allclose(one[name], other[name], rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(state.global_hidden, padded_state.global_hidden, rtol=1e-4)
 
 
 @pytest.mark.parametrize("offset", [-200.0, 200.0])

@@ -103,7 +103,8 @@ class HierarchicalRNN(LearnedOptimizer):
     - `learned_learning_rate`: normalised directions with learned log learning rates; without
       it the step is the bare direction.
     - `learned_initial_state`: initial hidden states are meta-params instead of drawn.
-    - `global_input`: the "mean" over tensors or the "last_tensor".
+    - `global_input`: the "mean" over tensors that are not all padding, or the "last_tensor",
+      which takes part even if it is all padding.
     - `highest_log_learning_rate`: where log learning rates are clipped, -33 being the lowest;
       more than that and at most 33.
 
@@ -397,7 +398,9 @@ class HierarchicalRNN(LearnedOptimizer):
         if self.global_cell is None or state.global_hidden is None:
             return tensor_hidden, None
         if self.global_input == "mean":
-            summary = tensor_hidden.mean(1, keepdims=True)
+            present = (extent.counts > 0).astype(jnp.float32)[None]
+            total = jnp.maximum(present.sum(), 1.0)
+            summary = (tensor_hidden * present).sum(1, keepdims=True) / total
         else:
             summary = tensor_hidden[:, -1:]
         return tensor_hidden, self.global_cell(summary, state.global_hidden)
