@@ -245,6 +245,16 @@ def test_what_is_no_entry_is_refused_naming_place_value_and_what_is_allowed(entr
         draw_ensemble([BOWLS, entry], seed=0)
 
 
+def test_the_entry_that_is_refused_is_named_by_its_set_and_family():
+    wrong = {**BOWLS, "problem_set": "bowl", "spec": {"problem": "Bowl"}}
+    with pytest.raises(EnsembleError, match=r"^set bowl, family bowls, entries\[1\]\.spec"):
+        draw_ensemble([BOWLS, wrong], seed=0)
+    with pytest.raises(EnsembleError, match=r"^family bowls, entries\[0\]\.count"):
+        draw_ensemble([{**BOWLS, "count": 0}], seed=0)
+    with pytest.raises(EnsembleError, match=r"^entries\[0\]\.family must be a name"):
+        draw_ensemble([{**BOWLS, "family": 3}], seed=0)
+
+
 def test_an_ensemble_of_nothing_is_refused():
     with pytest.raises(EnsembleError, match="at least one entry"):
         draw_ensemble([], seed=0)
