@@ -1,16 +1,21 @@
 """Every problem of two scalars has one landscape, which is the function itself."""
 
+import io
+
+import jax
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from lopt.ensemble_report import measure, survey
 from lopt.ensemble_report.landscape_figures import (
     LEVELS,
     contour_levels,
     landscape_figures,
     title,
 )
+from lopt.ensembles import draw_ensemble
 
 
 def test_every_entry_of_two_scalars_is_in_exactly_one_landscape(drawn):
@@ -50,6 +55,23 @@ def test_all_starts_and_their_losses_are_within_the_grid_s(drawn):
         assert y.max() < landscape.y[-1]
         assert landscape.start_losses.min() >= 0.9 * landscape.losses.min()
         assert landscape.start_losses.max() <= landscape.losses.max()
+
+
+def test_starts_that_are_one_point_have_a_landscape_around_it():
+    booth = {"problem": "TwoDimensional", "function": "Booth"}
+    spec = {"problem": "BadInitialization", "factor": 0.0, "of": booth}
+    ensemble = draw_ensemble([{"family": "from_zero", "spec": spec}], seed=0)
+    groups, key = ensemble.groups(), jax.random.key(0)
+    beginnings = [one for part in measure(ensemble.rows, groups, key, 2) for one in part]
+    (landscape,) = survey(beginnings, groups, key)
+    assert len(np.unique(landscape.starts, axis=0)) == 1
+    for axis, start in zip((landscape.x, landscape.y), landscape.starts[0], strict=True):
+        assert axis[0] < start < axis[-1]
+        assert np.all(np.diff(axis) > 0)
+    assert landscape.losses.min() < landscape.losses.max()
+    # Warnings are errors here.
+    (figure,) = landscape_figures([landscape])
+    figure.savefig(io.BytesIO())
 
 
 def test_every_landscape_has_a_panel_that_says_what_it_is(drawn):
