@@ -27,7 +27,7 @@ METRICS = """
 
 | run | metric | meaning |
 |---|---|---|
-| generate-ensemble | `ensemble/entries`, `ensemble/entries/<category>` | problems of the ensemble, and those of one category |
+| generate-ensemble | `ensemble/entries/all`, `ensemble/entries/<category>` | problems of the ensemble, and those of one category |
 | generate-ensemble | `ensemble/programs` | programs that meta-training has to compile |
 | meta-train | `meta/loss` | mean over families, by weight, of the average log loss relative to a trajectory's beginning (natural logarithm; lower is better) |
 | meta-train | `meta/loss/<family>` | the same for one family |

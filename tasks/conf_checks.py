@@ -8,7 +8,6 @@ from tasks import accelerators
 from tasks.conf_errors import ConfError
 from tasks.confs import (
     Conf,
-    EnsembleConf,
     EvaluationConf,
     MetaTrainingConf,
     PublicationConf,
@@ -37,7 +36,7 @@ def check(conf: Conf, sections: Sequence[str]) -> None:
     if "publication" in sections:
         lines += _alias(conf.publication)
     if "ensemble" in sections:
-        lines += _entries(conf.ensemble)
+        lines += _entries(conf, sections)
     if "ensemble" in sections and "datasets" in sections:
         lines += _data_sets(conf)
     if lines:
@@ -152,17 +151,24 @@ def _alias(conf: PublicationConf) -> list[str]:
     ]
 
 
-def _entries(conf: EnsembleConf) -> list[str]:
+def _entries(conf: Conf, sections: Sequence[str]) -> list[str]:
+    """Draw the entries with both seeds that they will be drawn with: one may be refused alone."""
     from lopt.ensembles import draw_ensemble
     from lopt.problems.named_data_sets import named_data_sets
     from tasks.ensemble_data import stand_ins
     from tasks.ensembles import read_entries
 
+    words = ""
     try:
-        entries = read_entries(conf)
-        draw_ensemble(entries, conf.seed, stand_ins() if named_data_sets(entries) else {})
+        entries = read_entries(conf.ensemble)
+        data_sets = stand_ins() if named_data_sets(entries) else {}
+        draw_ensemble(entries, conf.ensemble.seed, data_sets)
+        if "evaluation" in sections:
+            held_out = conf.evaluation.held_out_seed
+            words = f"with evaluation.held_out_seed = {held_out}: "
+            draw_ensemble(entries, held_out, data_sets)
     except ValueError as error:
-        return [f"ensemble.entries: {conf.entries!r} is not allowed; {error}"]
+        return [f"ensemble.entries: {conf.ensemble.entries!r} is not allowed; {words}{error}"]
     return []
 
 

@@ -60,7 +60,8 @@ def metrics(rows: "tuple[Row, ...]") -> dict[str, float]:
     categories = [row.category for row in rows]
     counts = {f"ensemble/entries/{name}": categories.count(name) for name in categories}
     programs = len({row.program for row in rows})
-    counts |= {"ensemble/entries": len(rows), "ensemble/programs": programs}
+    # Not "ensemble/entries", which as a file of MLflow's could not be a folder, too.
+    counts |= {"ensemble/entries/all": len(rows), "ensemble/programs": programs}
     return {name: float(count) for name, count in counts.items()}
 
 

@@ -27,7 +27,11 @@ def read_entries(conf: EnsembleConf) -> list[Any]:
     path = Path(conf.entries)
     path = path if path.is_file() else settings.REPOSITORY / path
     content = _mapping(path, required=(), optional=("sets", "entries"))
-    from_sets = [entry for name in content.get("sets", []) for entry in _read_set(path, name)]
+    names = content.get("sets", [])
+    from_sets = [entry for name in names for entry in _read_set(path, name)]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{path}: sets: {name!r} is there more than once; allowed: each once")
     return [*from_sets, *content.get("entries", [])]
 
 
@@ -48,11 +52,19 @@ def _read_set(ensemble: Path, name: Any) -> list[Any]:
 
 def _mapping(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> dict[str, Any]:
     content = read_yaml(path)
-    keys = set(content) if isinstance(content, dict) else set()
-    if not keys or keys - {*required, *optional} or set(required) - keys:
-        raise ValueError(f"{path}: has to hold {' and '.join(required or optional)}")
-    for key in keys & {"sets", "entries"}:
-        if not isinstance(content[key], list):
+    allowed = " and ".join(required) or f"{' or '.join(optional)}, or both"
+    if not isinstance(content, dict) or not content:
+        raise ValueError(f"{path}: has to hold {allowed}, but is {content!r}")
+    for key in content:
+        if key not in (*required, *optional):
+            raise ValueError(
+                f"{path}: {key}: unknown key with the value {content[key]!r}; allowed: {allowed}"
+            )
+    for key in required:
+        if key not in content:
+            raise ValueError(f"{path}: {key} is missing; given: {', '.join(content)}")
+    for key in ("sets", "entries"):
+        if not isinstance(content.get(key, []), list):
             raise ValueError(f"{path}: {key} has to be a list, but is {content[key]!r}")
     mapping: dict[str, Any] = content
     return mapping

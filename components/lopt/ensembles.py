@@ -124,11 +124,19 @@ def draw_ensemble(
     generator = np.random.default_rng(seed)
     rows: list[Row] = []
     for number, entry in enumerate(entries):
-        checked = checked_entry(entry, f"entries[{number}]")
+        where = _place(number, entry)
+        checked = checked_entry(entry, where)
         for _ in range(checked["count"]):
-            where = f"entries[{number}].spec"
-            rows.append(_row(len(rows), checked, generator, where, data_sets))
+            rows.append(_row(len(rows), checked, generator, f"{where}.spec", data_sets))
     return Ensemble(tuple(rows))
+
+
+def _place(number: int, entry: object) -> str:
+    """Name the entry, by its set and family too: numbers count over all sets joined."""
+    said = entry if isinstance(entry, Mapping) else {}
+    names = {"set": said.get("problem_set"), "family": said.get("family")}
+    known = [f"{kind} {name}" for kind, name in names.items() if name and isinstance(name, str)]
+    return ", ".join([*known, f"entries[{number}]"])
 
 
 def _row(

@@ -8,9 +8,13 @@ import jax
 from lopt.architectures.base import LearnedOptimizer
 from lopt.state_size import state_bytes_per_param
 
+THIS_FOLDER = "the/folder/of/this/file"
 
-def model_card(optimizer: LearnedOptimizer, uri: str = "models:/learned-optimizer@champion") -> str:
+
+def model_card(optimizer: LearnedOptimizer, uri: str = THIS_FOLDER) -> str:
     """Return a Markdown text: what it is, how it is loaded from `uri`, where it came from.
+
+    Without `uri` it is the README of the folder that the optimizer is in.
 
     **Example**
 

@@ -19,7 +19,7 @@ from lopt import release
 from lopt.architectures.base import LearnedOptimizer
 from lopt.architectures.learning_rates import DEFAULT_LEARNING_RATE
 from lopt.first_updates import FirstUpdates
-from lopt.model_card import model_card
+from lopt.model_card import THIS_FOLDER, model_card
 from lopt.registry_contents import what_there_is
 from lopt.release import ReleaseError
 from lopt.version import NOT_INSTALLED, lopt_version
@@ -93,7 +93,9 @@ def save_model(
     model = models.Model() if mlflow_model is None else mlflow_model
     _write_example(path, INPUT_EXAMPLE if input_example is None else input_example)
     _write_environment(path)
-    (path / "README.md").write_text(model_card(optimizer), encoding="utf-8")
+    # Under which name it will be registered, if it will be, is not known yet.
+    uri = f"models:/{model.model_id}" if model.model_id else THIS_FOLDER
+    (path / "README.md").write_text(model_card(optimizer, uri), encoding="utf-8")
     _describe(model, optimizer, path, signature, metadata)
     # Last, because it is what makes the directory a model.
     model.save(str(path / "MLmodel"))

@@ -67,11 +67,11 @@ def signature(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: str(jax.typeof(leaf)), tree)
 
 
-def assert_equal(found: Any, expected: Any, **tolerances: float) -> None:
+def assert_close(found: Any, expected: Any) -> None:
     """Relative to the largest of a leaf, since sums of both signs cancel."""
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         atol = 1e-6 * float(jnp.abs(b).max(initial=0.0))
-        np.testing.assert_allclose(a, b, **{"rtol": 1e-4, "atol": atol, **tolerances})
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=atol)
 
 
 def test_architectures_are_found_and_bring_examples() -> None:
@@ -81,7 +81,8 @@ def test_architectures_are_found_and_bring_examples() -> None:
 
 @every_class
 def test_the_first_examples_are_the_presets(cls) -> None:
-    for preset, example in zip(cls.presets, cls.examples(), strict=False):
+    examples = cls.examples()[: len(cls.presets)]
+    for preset, example in zip(cls.presets, examples, strict=True):
         made = getattr(cls, preset)(key=jax.random.key(0))
         assert made.hyper_parameters() == example.hyper_parameters()
         assert signature(made) == signature(example)
@@ -151,7 +152,7 @@ def test_vmap_over_runs_equals_one_by_one(optimizer, compiled, getkey) -> None:
     for run in range(3):
         one = jax.tree.map(lambda leaf, run=run: leaf[run], (gradient, states, params))
         alone, _ = compiled(optimizer)(*one)
-        assert_equal(jax.tree.map(lambda leaf, run=run: leaf[run], together), alone)
+        assert_close(jax.tree.map(lambda leaf, run=run: leaf[run], together), alone)
 
 
 @every_optimizer
@@ -170,7 +171,7 @@ def test_scan_equals_a_loop(optimizer, compiled, getkey) -> None:
         gradient = jax.tree.map(lambda leaf, i=index: leaf[i], gradients)
         updates, state = compiled(optimizer)(gradient, state, params)
         params = optax.apply_updates(params, updates)
-        assert_equal(jax.tree.map(lambda leaf, i=index: leaf[i], scanned), updates)
+        assert_close(jax.tree.map(lambda leaf, i=index: leaf[i], scanned), updates)
 
 
 @every_optimizer

@@ -8,6 +8,7 @@ import pytest
 
 from lopt.ensembles import Ensemble, EnsembleError, draw_ensemble
 from lopt.problems.images import striped_images
+from tests.lopt.trees import assert_equal
 
 DATA_SETS = {
     "stripes": striped_images(30, (3, 2, 1), classes=2)._replace(digest="5" * 64),
@@ -24,11 +25,6 @@ BOWLS = {"family": "bowls", "count": 2, "spec": {"problem": "Bowl", "condition_n
 @pytest.fixture(scope="module")
 def ensemble():
     return draw_ensemble([MLPS, BOWLS], 3, DATA_SETS)
-
-
-def assert_equal(one, other):
-    assert jax.tree.structure(one) == jax.tree.structure(other)
-    jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
 def test_rows_say_of_which_data_sets_they_are_made(ensemble):

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lopt.ensembles import Ensemble, EnsembleError, draw_ensemble
+from tests.lopt.trees import assert_equal
 
 CONFS = Path(__file__).parents[2] / "conf" / "ensembles"
 BOWLS = {
@@ -39,11 +40,6 @@ ENTRIES = [BOWLS, SIZES]
 
 def entries_of(name):
     return yaml.safe_load((CONFS / name).read_text())["entries"]
-
-
-def assert_equal(one, other):
-    assert jax.tree.structure(one) == jax.tree.structure(other)
-    jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
 @pytest.fixture(scope="module")
@@ -249,6 +245,16 @@ def test_what_is_no_entry_is_refused_naming_place_value_and_what_is_allowed(entr
         draw_ensemble([BOWLS, entry], seed=0)
 
 
+def test_the_entry_that_is_refused_is_named_by_its_set_and_family():
+    wrong = {**BOWLS, "problem_set": "bowl", "spec": {"problem": "Bowl"}}
+    with pytest.raises(EnsembleError, match=r"^set bowl, family bowls, entries\[1\]\.spec"):
+        draw_ensemble([BOWLS, wrong], seed=0)
+    with pytest.raises(EnsembleError, match=r"^family bowls, entries\[0\]\.count"):
+        draw_ensemble([{**BOWLS, "count": 0}], seed=0)
+    with pytest.raises(EnsembleError, match=r"^entries\[0\]\.family must be a name"):
+        draw_ensemble([{**BOWLS, "family": 3}], seed=0)
+
+
 def test_an_ensemble_of_nothing_is_refused():
     with pytest.raises(EnsembleError, match="at least one entry"):
         draw_ensemble([], seed=0)
@@ -261,8 +267,9 @@ def test_any_seed_of_the_tiny_conf_gives_two_programs(seed):
     assert len({row.program for row in rows}) == 2
 
 
-def test_the_quick_conf_has_a_program_for_each_of_its_six_families():
+def test_the_quick_conf_has_90_entries_and_a_program_for_each_of_its_six_families():
     rows = draw_ensemble(entries_of("quick.yaml"), seed=0).rows
+    assert len(rows) == 90
     assert len({row.program for row in rows}) == len({row.family for row in rows}) == 6
     functions = {
         json.loads(row.spec)["of"]["function"] for row in rows if row.family == "two_dimensional"

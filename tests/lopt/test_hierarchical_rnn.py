@@ -1,5 +1,6 @@
 """Laws of the hierarchical RNN: PAPER.md section 10."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +15,7 @@ PRESETS = [HierarchicalRNN.release, HierarchicalRNN.paper]
 every_preset = pytest.mark.parametrize("preset", PRESETS, ids=["release", "paper"])
 
 
-def run(optimizer, gradients, initial=1e-3, permute=None):
+def run(optimizer, gradients, initial=1e-3, permute=None, **extra):
     """The updates of successive gradients, stacked."""
     transformation = optimizer.transformation(initial)
     update = jax.jit(transformation.update)
@@ -24,7 +25,7 @@ def run(optimizer, gradients, initial=1e-3, permute=None):
         state = state._replace(scalars=state.scalars._replace(log_learning_rate=rates))
     updates = []
     for gradient in gradients:
-        one, state = update(gradient, state)
+        one, state = update(gradient, state, **extra)
         updates.append(one)
     return updates, state
 
@@ -154,6 +155,40 @@ def test_the_global_rnn_hears_all_tensors_or_as_released_the_last(getkey) -> Non
     )
 
 
+@pytest.mark.parametrize("place", ["a", "z"])
+def test_a_tensor_that_is_all_padding_changes_nothing_of_the_others(place, getkey) -> None:
+    optimizer = HierarchicalRNN.release(key=getkey())
+    gradients = [{"k": jax.random.normal(getkey(), (5,)), "w": jnp.ones((2, 3))} for _ in range(3)]
+    padding = {place: jnp.zeros((2, 4))}
+    valid = {"k": np.ones(5, bool), "w": np.ones((2, 3), bool), place: np.zeros((2, 4), bool)}
+    plain, state = run(optimizer, gradients)
+    padded, padded_state = run(optimizer, [one | padding for one in gradients], valid=valid)
+    for one, other in zip(plain, padded, strict=True):
+        for name in one:
+            np.testing.assert_allclose(one[name], other[name], rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(state.global_hidden, padded_state.global_hidden, rtol=1e-4)
+
+
+@pytest.mark.parametrize("offset", [-200.0, 200.0])
+def test_a_step_offset_of_any_value_gives_finite_steps_and_finds_back(offset, getkey) -> None:
+    optimizer = HierarchicalRNN.release(key=getkey())
+    optimizer = eqx.tree_at(
+        lambda o: o.parameter_rnn.learning_rates.step_offset, optimizer, jnp.float32(offset)
+    )
+
+    @jax.jit
+    @jax.value_and_grad
+    def length(optimizer):
+        transformation = optimizer.transformation(1e-3)
+        updates, _ = transformation.update(jnp.ones(3), transformation.init(jnp.ones(3)))
+        return jnp.linalg.norm(updates)
+
+    found, slope = length(optimizer)
+    np.testing.assert_allclose(found, np.exp(np.copysign(33.0, offset)) * 3**0.5, rtol=1e-4)
+    slope = slope.parameter_rnn.learning_rates.step_offset
+    np.testing.assert_allclose(slope, found, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
@@ -163,6 +198,9 @@ def test_the_global_rnn_hears_all_tensors_or_as_released_the_last(getkey) -> Non
         ({"scales": 0}, "at least 1"),
         ({"scales": 1}, "neighbouring scales"),
         ({"learned_learning_rate": False}, "learned_learning_rate=True"),
+        ({"highest_log_learning_rate": float("nan")}, "highest_log_learning_rate is nan"),
+        ({"highest_log_learning_rate": -33.0}, r"is -33\.0, but must be more than -33"),
+        ({"highest_log_learning_rate": 33.1}, r"is 33\.1, .* at most 33"),
     ],
 )
 def test_hyper_parameters_that_make_no_sense_are_refused(argument, message) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -176,6 +177,27 @@ def test_the_registered_version_carries_card_metrics_and_digest(
     assert [(metric.key, metric.value) for metric in model.metrics] == [("meta/loss", -1.5)]
     digest = release.digest(release.save(optimizer, tmp_path / "release"))
     assert published.metadata == {"architecture": "HierarchicalRNN", "release_digest": digest}
+
+
+@pytest.mark.parametrize("registered", [None, "another-name"])
+def test_the_readme_of_a_logged_model_says_how_that_model_is_loaded(
+    tracking: None, optimizer: LearnedOptimizer, registered: str | None, tmp_path: Path
+) -> None:
+    with mlflow.start_run():
+        info = registry.log_model(optimizer, "optimizer", registered_model_name=registered)
+    folder = mlflow.artifacts.download_artifacts(info.model_uri, dst_path=str(tmp_path))
+    readme = Path(folder, "README.md").read_text(encoding="utf-8")
+    (uri,) = re.findall(r'lopt\.load\("(.*)"\)', readme)
+    assert updates(load(uri)) == updates(optimizer)
+
+
+def test_the_readme_of_a_saved_model_names_no_registered_one(
+    optimizer: LearnedOptimizer, tmp_path: Path
+) -> None:
+    registry.save_model(optimizer, tmp_path / "model")
+    readme = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    assert "models:/" not in readme
+    assert 'lopt.load("the/folder/of/this/file")' in readme
 
 
 def test_a_run_can_be_named_where_none_is_active(

@@ -61,8 +61,10 @@ def test_a_preset_that_the_architecture_has_not_is_refused_naming_those_it_has()
     [
         ("sets: [quadratics]", "sets: 'quadratics' is none; allowed: bowl, dependency_chain"),
         ("sets: bowl", "sets has to be a list, but is 'bowl'"),
-        ("set: [bowl]", "has to hold sets and entries"),
-        ("[]", "has to hold sets and entries"),
+        ("set: [bowl]", "set: unknown key with the value ['bowl']; allowed: sets or entries, or"),
+        ("[]", "has to hold sets or entries, or both, but is []"),
+        ("{}", "has to hold sets or entries, or both, but is {}"),
+        ("sets: [bowl, norm, bowl]", "sets: 'bowl' is there more than once; allowed: each once"),
     ],
 )
 def test_sets_that_there_are_not_are_refused(tmp_path: Path, content: str, message: str) -> None:
@@ -71,3 +73,34 @@ def test_sets_that_there_are_not_are_refused(tmp_path: Path, content: str, messa
     path.write_text(content)
     (line,) = refused(f"ensemble.entries={path}")
     assert message in line
+
+
+def test_entries_of_which_only_the_held_out_draw_is_refused_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "entries.yaml"
+    spec = "{problem: Bowl, condition_number: {choice: [1, 2, 3, 1, -5]}}"
+    path.write_text(f"entries: [{{family: bowls, count: 4, spec: {spec}}}]")
+    overrides = [f"ensemble.entries={path}", "ensemble.seed=5"]
+    alone = ("ensemble",)
+    check(read_conf(None, overrides, alone), alone)
+    (line,) = refused(*overrides, "held_out_seed=1")
+    assert line.startswith(
+        f"ensemble.entries: '{path}' is not allowed; with evaluation.held_out_seed = 1: "
+    )
+    assert "condition_number" in line
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("entries: []", "category is missing; given: entries"),
+        ("{category: convex, entries: [], count: 2}", "count: unknown key with the value 2; allow"),
+        ("[]", "has to hold category and entries, but is []"),
+    ],
+)
+def test_a_set_of_another_form_is_refused(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "sets").mkdir()
+    (tmp_path / "sets" / "mine.yaml").write_text(content)
+    path = tmp_path / "entries.yaml"
+    path.write_text("sets: [mine]")
+    (line,) = refused(f"ensemble.entries={path}")
+    assert f"{tmp_path / 'sets' / 'mine.yaml'}: {message}" in line

@@ -108,7 +108,8 @@ def test_a_spec_that_cannot_be_is_refused_before_anything_is_prepared(
     conf: EnsembleConf, tmp_path: Path, data_set: str, samples: int, message: str
 ) -> None:
     (line,) = refused(written(tmp_path, data_set, samples), ("datasets", "ensemble"))
-    assert line.startswith(f"ensemble.entries: '{conf.entries}' is not allowed; entries[0].spec")
+    key = f"ensemble.entries: '{conf.entries}' is not allowed"
+    assert line.startswith(f"{key}; family mlps, entries[0].spec")
     assert re.search(message, line)
 
 

@@ -29,9 +29,9 @@ from lopt.architectures.elementwise import (
 )
 from lopt.architectures.learning_rates import (
     DEFAULT_LEARNING_RATE,
+    LARGEST_LOG_LEARNING_RATE,
     InitialLearningRate,
     initial_log_learning_rates,
-    within_range,
 )
 from lopt.architectures.lstm import LSTMState
 
@@ -164,7 +164,9 @@ class CoordinatewiseRNN(LearnedOptimizer):
             scalars = scalars._replace(mean_square=mean_square)
         if self.network.rate_change is not None:
             rates = blocks.pack(initial_log_learning_rates(initial_learning_rate, blocks.sizes))
-            scalars = scalars._replace(log_learning_rate=within_range(rates))
+            # Not by `within_range`, of which an infinite logarithm comes back as NaN.
+            limit = LARGEST_LOG_LEARNING_RATE
+            scalars = scalars._replace(log_learning_rate=jnp.clip(rates, -limit, limit))
         return CoordinatewiseRNNState(jnp.zeros((), jnp.int32), scalars)
 
     def _first_layers(self, blocks: Blocks) -> tuple[LSTMState, ...]:

@@ -66,7 +66,7 @@ def check_params(params: optax.Params) -> None:
 
 
 def clean_gradient(updates: optax.Updates) -> PyTree[Array]:
-    """Return the gradient in float32, with entries that are NaN or infinite set to zero.
+    """Return the gradient in float32: NaN and infinite entries are zero, others cut to +-1e15.
 
     **Example**
 
@@ -84,6 +84,8 @@ def valid_like(updates: optax.Updates, valid: PyTree[Any] | None) -> PyTree[Arra
     `optax.masked` and `optax.multi_transform` take leaves from gradient and params, but hand
     extra arguments on whole.
 
+    Raises `ValueError`, naming the leaf, where the two have not one shape.
+
     **Example**
 
     ```python
@@ -96,10 +98,19 @@ def valid_like(updates: optax.Updates, valid: PyTree[Any] | None) -> PyTree[Arra
     def is_absent(node: object) -> bool:
         return node is None or isinstance(node, optax.MaskedNode)
 
-    def pick(update: Any, is_real: Any) -> Any:
-        return update if is_absent(update) else jnp.asarray(is_real, bool)
+    def pick(path: Any, update: Any, is_real: Any) -> Any:
+        if is_absent(update):
+            return update
+        real = jnp.asarray(is_real, bool)
+        if real.shape != np.shape(update):
+            raise ValueError(
+                f"valid has the shape {real.shape} at the leaf {jax.tree_util.keystr(path)}, where "
+                f"the gradient has {np.shape(update)}, but both must have one shape: it says of "
+                "every scalar whether it is one or padding."
+            )
+        return real
 
-    return jax.tree.map(pick, updates, valid, is_leaf=is_absent)
+    return jax.tree.map_with_path(pick, updates, valid, is_leaf=is_absent)
 
 
 def flat_tensors(tree: PyTree[Array]) -> list[Array]:

@@ -103,8 +103,10 @@ class HierarchicalRNN(LearnedOptimizer):
     - `learned_learning_rate`: normalised directions with learned log learning rates; without
       it the step is the bare direction.
     - `learned_initial_state`: initial hidden states are meta-params instead of drawn.
-    - `global_input`: the "mean" over tensors or the "last_tensor".
-    - `highest_log_learning_rate`: where log learning rates are clipped, -33 being the lowest.
+    - `global_input`: the "mean" over tensors that are not all padding, or the "last_tensor",
+      which takes part even if it is all padding.
+    - `highest_log_learning_rate`: where log learning rates are clipped, -33 being the lowest;
+      more than that and at most 33.
 
     Raises `ValueError` for a value that is not among these.
 
@@ -396,7 +398,9 @@ class HierarchicalRNN(LearnedOptimizer):
         if self.global_cell is None or state.global_hidden is None:
             return tensor_hidden, None
         if self.global_input == "mean":
-            summary = tensor_hidden.mean(1, keepdims=True)
+            present = (extent.counts > 0).astype(jnp.float32)[None]
+            total = jnp.maximum(present.sum(), 1.0)
+            summary = (tensor_hidden * present).sum(1, keepdims=True) / total
         else:
             summary = tensor_hidden[:, -1:]
         return tensor_hidden, self.global_cell(summary, state.global_hidden)
@@ -444,18 +448,28 @@ def _draw_hidden(key: Key[Array, ""], sizes: Sequence[int]) -> tuple[Float[Array
     )
 
 
-def _check_hyper_parameters(optimizer: HierarchicalRNN) -> None:
+def _check_choices(optimizer: HierarchicalRNN) -> None:
     for name, allowed in _CHOICES.items():
         value = getattr(optimizer, name)
         for one in (value,) if isinstance(value, str) else value:
             if one not in allowed:
                 raise ValueError(f"{name} is {value!r}, but can only be of {', '.join(allowed)}.")
+
+
+def _check_hyper_parameters(optimizer: HierarchicalRNN) -> None:
+    _check_choices(optimizer)
     if not 1 <= len(optimizer.hidden_sizes) <= 3 or min(optimizer.hidden_sizes) < 1:
         raise ValueError(
             f"hidden_sizes is {optimizer.hidden_sizes}, but must be one to three positive sizes."
         )
     if optimizer.scales < 1:
         raise ValueError(f"scales is {optimizer.scales}, but must be at least 1.")
+    limit, highest = LARGEST_LOG_LEARNING_RATE, optimizer.highest_log_learning_rate
+    if not -limit < highest <= limit:
+        raise ValueError(
+            f"highest_log_learning_rate is {highest}, but must be more than {-limit:g}, which is "
+            f"the lowest, and at most {limit:g}."
+        )
     if "gradient_products" in optimizer.extra_features and optimizer.scales == 1:
         raise ValueError("gradient_products multiply neighbouring scales, so need scales > 1.")
     if "relative_learning_rate" in optimizer.extra_features and not (

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
 from lopt.architectures.features import clip_straight_through
@@ -61,7 +62,7 @@ def within_range(log_rate: Float[Array, " *shape"]) -> Float[Array, " *shape"]:
     return clip_straight_through(log_rate, -LARGEST_LOG_LEARNING_RATE, LARGEST_LOG_LEARNING_RATE)
 
 
-InitialLearningRate = float | int | Float[Array, ""] | RandomLearningRate
+InitialLearningRate = float | int | np.floating | np.integer | Float[Array, ""] | RandomLearningRate
 
 
 def check_initial_learning_rate(initial: InitialLearningRate) -> None:
@@ -75,7 +76,7 @@ def check_initial_learning_rate(initial: InitialLearningRate) -> None:
     check_initial_learning_rate(1e-3)
     ```
     """
-    if isinstance(initial, float | int) and not 0.0 < initial < math.inf:
+    if isinstance(initial, float | int | np.number) and not 0.0 < initial < math.inf:
         raise ValueError(
             f"The initial learning rate must be positive and finite, but is {initial}; without "
             f"one it is {DEFAULT_LEARNING_RATE}."

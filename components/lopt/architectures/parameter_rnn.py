@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from lopt.architectures import features
 from lopt.architectures.cells import BiasGRU, Readout, read_off, scaled_normal
-from lopt.architectures.learning_rates import LARGEST_LOG_LEARNING_RATE
+from lopt.architectures.learning_rates import LARGEST_LOG_LEARNING_RATE, within_range
 
 CONSTANT_INPUT_DECAY, CONSTANT_SCALE_DECAY = 0.89, 0.93
 EXTRA_FEATURES = (
@@ -131,7 +131,8 @@ class ParameterRNN(eqx.Module):
         else:
             now, remembered = self.learning_rates(change, state.log_learning_rate)
             offset = self.learning_rates.step_offset
-        proposal = Proposal(jnp.exp(now + offset) * direction, direction)
+        # The offset is a meta-param, of any value.
+        proposal = Proposal(jnp.exp(within_range(now + offset)) * direction, direction)
         attended = None
         if self.attended_direction is not None:
             direction = self.attended_direction(attended_toward, scaled)

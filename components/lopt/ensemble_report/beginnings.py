@@ -51,8 +51,12 @@ class Beginnings:
 
     @property
     def unusable(self) -> np.ndarray:
-        """Tell the starts whose loss has no logarithm: it is negative or not finite."""
-        unusable: np.ndarray = ~np.isfinite(self.losses) | (self.losses < 0)
+        """Tell the starts that make the entry unusable: losses below 0, or all if none is finite.
+
+        Single ones that are not finite do not: meta-training leaves such trajectories out.
+        """
+        finite: np.ndarray = np.isfinite(self.losses)
+        unusable: np.ndarray = self.losses < 0 if finite.any() else ~finite
         return unusable
 
 
@@ -101,7 +105,7 @@ def with_rows(
 
 
 def check_usable(beginnings: Sequence[Beginnings]) -> None:
-    """Raise `EnsembleError`, naming the rows, where the meta-objective has no logarithm to take.
+    """Raise `EnsembleError`, naming the rows, where meta-training can never take the logarithm.
 
     **Example**
 
@@ -118,8 +122,8 @@ def check_usable(beginnings: Sequence[Beginnings]) -> None:
         for one in found
     )
     raise EnsembleError(
-        f"{len(found)} of {len(beginnings)} rows begin with a loss that is negative or not finite, "
-        f"and meta-training takes its logarithm. Mend the entries or leave them out. {rows}"
+        f"{len(found)} of {len(beginnings)} rows begin with a loss that is negative or nowhere "
+        f"finite, and meta-training takes its logarithm. Mend the entries or leave them out. {rows}"
     )
 
 

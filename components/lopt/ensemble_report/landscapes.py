@@ -19,6 +19,8 @@ STARTS = 200
 GRID = 241
 MARGIN = 0.1
 """How far the grid reaches beyond the starts, as a share of their range."""
+LEAST_MARGIN = 1e-3
+"""The same where all starts are one point, as a share of the scalar's size or of 1."""
 SAME = 1e-4
 """Relative difference up to which numbers of two programs are the same numbers."""
 
@@ -121,7 +123,8 @@ def _surveyed(
 
     starts = jax.vmap(start)(jax.random.split(start_key, STARTS))
     low, high = starts.min(axis=0), starts.max(axis=0)
-    rim = MARGIN * (high - low)
+    around_one = LEAST_MARGIN * jnp.maximum(1.0, jnp.abs(high))
+    rim = jnp.where(high > low, MARGIN * (high - low), around_one)
     x, y = jnp.linspace(low - rim, high + rim, GRID, axis=1)
     on_grid = jax.vmap(jax.vmap(loss))(jnp.stack(jnp.meshgrid(x, y), axis=-1))
     return starts, jax.vmap(loss)(starts), x, y, on_grid

@@ -3,7 +3,7 @@
 import base64
 import html
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -113,8 +113,14 @@ def _head(facts: Facts, beginnings: Sequence[Beginnings]) -> str:
 
 
 def _warnings(beginnings: Sequence[Beginnings]) -> str:
-    """Say which gradients are not finite; such losses have been refused by `check_usable`."""
-    found = {one.row.index: ~np.isfinite(one.gradient_norms) for one in beginnings}
+    """Say which losses and gradients are not finite, but for what `check_usable` refuses."""
+    losses = {one.row.index: one.losses for one in beginnings}
+    norms = {one.row.index: one.gradient_norms for one in beginnings}
+    return _warning("loss", losses) + _warning("gradient", norms)
+
+
+def _warning(what: str, values: Mapping[int, np.ndarray]) -> str:
+    found = {index: ~np.isfinite(of_row) for index, of_row in values.items()}
     rows = [
         f"{index} ({where.sum()} of {where.size} starts)"
         for index, where in found.items()
@@ -122,9 +128,10 @@ def _warnings(beginnings: Sequence[Beginnings]) -> str:
     ]
     if not rows:
         return ""
+    entries, named = ("entry begins", "Row") if len(rows) == 1 else ("entries begin", "Rows")
     return (
-        f'<p class="warning"><b>{len(rows)} entries begin with a gradient that is not finite: '
-        f"meta-training leaves such trajectories out.</b> Rows {', '.join(rows)}.</p>"
+        f'<p class="warning"><b>{len(rows)} {entries} with a {what} that is not finite: '
+        f"meta-training leaves such trajectories out.</b> {named} {', '.join(rows)}.</p>"
     )
 
 

@@ -54,6 +54,8 @@ def _strip(axes: "Axes", place: int, values: np.ndarray, colour: str) -> None:
     """Draw [entries, starts] values around one height, each entry on a line of its own."""
     offsets = np.linspace(-0.3, 0.3, values.shape[0]) if values.shape[0] > 1 else np.zeros(1)
     heights = np.broadcast_to(place + offsets[:, None], values.shape)
+    # In float64, since the sum of float32's largest is none of its numbers.
+    values = values.astype(np.float64)
     shown = np.isfinite(values) & (values > 0)
     axes.scatter(values[shown], heights[shown], s=6, color=colour, alpha=0.7, linewidths=0)
     if shown.any():

@@ -134,6 +134,16 @@ def test_learning_rates_are_multiplied_by_twice_the_sigmoid(bias, getkey) -> Non
     np.testing.assert_allclose(jnp.exp(state.scalars.log_learning_rate), expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("initial", [jnp.zeros(()), 1e-46, 1e38])
+def test_initial_learning_rates_beyond_what_is_allowed_are_cut_to_it(initial, getkey) -> None:
+    """Of 0, which 1e-46 is in float32, there is no logarithm."""
+    optimizer = CoordinatewiseRNN.release(**SMALL, key=getkey())
+    (updates,), state = run(optimizer, [jnp.ones(2)], initial)
+    rates = np.full((1, 2), 33.0 if initial > 1 else -33.0)
+    np.testing.assert_allclose(state.scalars.log_learning_rate, rates, rtol=1e-6)
+    assert bool(jnp.isfinite(updates).all())
+
+
 @pytest.mark.parametrize("bias", [-50.0, 50.0])
 def test_learning_rates_stay_within_what_float32_holds(bias, getkey) -> None:
     optimizer = CoordinatewiseRNN.release(**SMALL, key=getkey())

@@ -1,5 +1,7 @@
 """What leaves of any kind become on the way from a gradient to an update."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -53,6 +55,11 @@ def test_entries_that_are_no_numbers_count_as_zero() -> None:
     np.testing.assert_array_equal(cleaned["bad"], [0, 0, 0, 1.5])
 
 
+def test_entries_beyond_1e15_are_cut() -> None:
+    found = clean_gradient(jnp.array([1e20, -3e38, 9e14]))
+    np.testing.assert_array_equal(found, np.array([1e15, -1e15, 9e14], np.float32))
+
+
 def test_whole_numbers_are_no_params() -> None:
     check_params(LEAVES)
     with pytest.raises(TypeError, match=r"\['layer'\]\[1\].*int32"):
@@ -75,6 +82,14 @@ def test_of_valid_only_what_the_gradient_has_is_taken() -> None:
     assert valid_like(gradient, None) is None
     trimmed = valid_like(gradient, found)
     assert jax.tree.structure(trimmed) == jax.tree.structure(gradient)
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (6,), ()])
+def test_valid_of_another_shape_than_the_gradient_is_refused_by_the_leaf_s_name(shape) -> None:
+    gradient = {"b": jnp.ones(2), "w": jnp.ones((2, 3))}
+    valid = {"b": np.ones(2, bool), "w": np.ones(shape, bool)}
+    with pytest.raises(ValueError, match=rf"{re.escape(str(shape))} at .*\['w'\].*\(2, 3\), but"):
+        valid_like(gradient, valid)
 
 
 def test_updates_of_the_tensors_with_elements_are_those_of_all_leaves() -> None:

@@ -15,7 +15,10 @@ from lopt.architectures import (
     LearningRateSchedule,
     RandomLearningRate,
 )
+from lopt.architectures.learning_rates import check_initial_learning_rate
 from lopt.evaluation.candidate import learned
+
+NUMBERS = [int, float, np.float16, np.float32, np.float64, np.int64]
 
 PARAMS = {"w": jnp.ones((2, 3)), "b": jnp.full((3,), -0.5)}
 
@@ -49,6 +52,16 @@ def test_the_rate_used_is_the_rate_learned_whatever_initial_rate_is_given(
     plain, _ = run(optimizer.transformation(), [PARAMS])
     other, _ = run(optimizer.transformation(given_rate), [PARAMS])
     jax.tree.map(np.testing.assert_array_equal, plain, other)
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+@pytest.mark.parametrize("value", [-1, 0])
+def test_an_initial_rate_that_is_not_positive_is_refused_in_numbers_of_any_kind(
+    kind, value
+) -> None:
+    with pytest.raises(ValueError, match=f"must be positive and finite, but is {value}"):
+        check_initial_learning_rate(kind(value))
+    check_initial_learning_rate(kind(1))
 
 
 @pytest.mark.parametrize("cls", [GlobalLearningRate, LearningRateSchedule, LearnedAdam])

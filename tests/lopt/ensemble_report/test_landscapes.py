@@ -1,11 +1,21 @@
 """Every problem of two scalars has one landscape, which is the function itself."""
 
+import io
+
+import jax
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lopt.ensemble_report.landscape_figures import contour_levels, landscape_figures, title
+from lopt.ensemble_report import measure, survey
+from lopt.ensemble_report.landscape_figures import (
+    LEVELS,
+    contour_levels,
+    landscape_figures,
+    title,
+)
+from lopt.ensembles import draw_ensemble
 
 
 def test_every_entry_of_two_scalars_is_in_exactly_one_landscape(drawn):
@@ -18,11 +28,13 @@ def test_entries_that_differ_in_their_gradients_only_share_a_landscape(drawn):
     assert together == {(0, 1), (2,), (3, 4), (5,), (6,)}
 
 
-def test_the_losses_on_the_grid_are_those_of_the_formula(drawn):
+def test_the_losses_on_the_grid_and_at_the_starts_are_those_of_the_formula(drawn):
     (booth,) = [one for one in drawn.landscapes if one.rows[0].index == 0]
-    x, y = np.meshgrid(booth.x.astype(np.float64), booth.y.astype(np.float64))
-    expected = (x + 2 * y - 7) ** 2 + (2 * x + y - 5) ** 2
-    np.testing.assert_allclose(booth.losses, expected, rtol=1e-4, atol=1e-3)
+    grid = np.meshgrid(booth.x, booth.y)
+    for points, losses in ((grid, booth.losses), (booth.starts.T, booth.start_losses)):
+        x, y = np.float64(points)
+        expected = (x + 2 * y - 7) ** 2 + (2 * x + y - 5) ** 2
+        np.testing.assert_allclose(losses, expected, rtol=1e-4, atol=1e-3)
 
 
 def test_padding_is_no_axis_of_a_landscape(drawn):
@@ -34,7 +46,7 @@ def test_padding_is_no_axis_of_a_landscape(drawn):
     np.testing.assert_allclose(padded.losses[0, -1], expected, rtol=1e-4)
 
 
-def test_all_starts_are_on_the_grid_and_their_losses_are_its_own(drawn):
+def test_all_starts_and_their_losses_are_within_the_grid_s(drawn):
     for landscape in drawn.landscapes:
         x, y = landscape.starts.T
         assert landscape.x[0] < x.min()
@@ -43,6 +55,23 @@ def test_all_starts_are_on_the_grid_and_their_losses_are_its_own(drawn):
         assert y.max() < landscape.y[-1]
         assert landscape.start_losses.min() >= 0.9 * landscape.losses.min()
         assert landscape.start_losses.max() <= landscape.losses.max()
+
+
+def test_starts_that_are_one_point_have_a_landscape_around_it():
+    booth = {"problem": "TwoDimensional", "function": "Booth"}
+    spec = {"problem": "BadInitialization", "factor": 0.0, "of": booth}
+    ensemble = draw_ensemble([{"family": "from_zero", "spec": spec}], seed=0)
+    groups, key = ensemble.groups(), jax.random.key(0)
+    beginnings = [one for part in measure(ensemble.rows, groups, key, 2) for one in part]
+    (landscape,) = survey(beginnings, groups, key)
+    assert len(np.unique(landscape.starts, axis=0)) == 1
+    for axis, start in zip((landscape.x, landscape.y), landscape.starts[0], strict=True):
+        assert axis[0] < start < axis[-1]
+        assert np.all(np.diff(axis) > 0)
+    assert landscape.losses.min() < landscape.losses.max()
+    # Warnings are errors here.
+    (figure,) = landscape_figures([landscape])
+    figure.savefig(io.BytesIO())
 
 
 def test_every_landscape_has_a_panel_that_says_what_it_is(drawn):
@@ -71,5 +100,6 @@ def test_thirteen_landscapes_need_a_second_figure(drawn):
 )
 def test_contours_rise_whatever_the_losses_are(losses):
     levels = contour_levels(losses)
+    assert len(levels) == LEVELS
     assert np.all(np.isfinite(levels))
     assert np.all(np.diff(levels) > 0)

@@ -20,15 +20,11 @@ from lopt.problems import (
 from lopt.problems.conditions import Conditions
 from lopt.problems.programs import program_digest
 from lopt.problems.quadratics import Saddle
+from tests.lopt.trees import assert_equal
 
 KEY = jax.random.key(0)
 QUADRATIC = Quadratic(dimensions=5, key=KEY)
 step = jax.jit(loss_and_gradient)
-
-
-def assert_equal(one, other):
-    assert jax.tree.structure(one) == jax.tree.structure(other)
-    jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
 @pytest.mark.parametrize(

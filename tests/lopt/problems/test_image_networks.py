@@ -12,6 +12,7 @@ from lopt.problems.image_mlp import ImageMLP
 from lopt.problems.images import striped_images
 from lopt.problems.labels import LabelNoise
 from lopt.problems.programs import program_digest
+from tests.lopt.trees import assert_equal
 
 SHAPE = (4, 3, 2)
 STRIPES = striped_images(40, SHAPE, classes=3)
@@ -112,10 +113,6 @@ def only_real(padded, valid, like):
 
 def with_padding(padded, valid, value):
     return jax.tree.map(lambda leaf, is_real: jnp.where(is_real, leaf, value), padded, valid)
-
-
-def assert_equal(one, other):
-    jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
 @pytest.mark.parametrize("name", NARROW)

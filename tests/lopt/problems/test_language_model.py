@@ -89,7 +89,6 @@ def test_which_letter_follows_is_far_from_even_and_another_language_has_others()
     first, second = followers(jax.random.key(0)), followers(jax.random.key(1))
     assert first.max(1).mean() > 0.5
     assert np.abs(first - second).max() > 0.3
-    np.testing.assert_allclose(followers(jax.random.key(0)), first)
 
 
 @pytest.mark.parametrize(

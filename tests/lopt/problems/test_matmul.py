@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lopt.problems.matmul import MatMulAlgorithm
+from tests.lopt.problems.derivatives import loss_and_derivatives
 
 KEY = jax.random.key(0)
 
@@ -22,15 +23,6 @@ STRASSEN = (
          [0, 0, 1, 1]]
     ).T,
 )  # fmt: skip
-
-
-@jax.jit
-def loss_and_derivatives(problem, params):
-    def loss(params):
-        return problem.loss(params, None, KEY)
-
-    gradient = jax.grad(loss)(params)
-    return loss(params), gradient, jax.jvp(jax.grad(loss), (params,), (gradient,))[1]
 
 
 def by_hand(params, size):

@@ -8,17 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lopt.problems.norms import Norm
+from tests.lopt.problems.derivatives import loss_and_derivatives
 
 KEY = jax.random.key(0)
-
-
-@jax.jit
-def loss_and_derivatives(problem, params):
-    def loss(params):
-        return problem.loss(params, None, KEY)
-
-    gradient = jax.grad(loss)(params)
-    return loss(params), gradient, jax.jvp(jax.grad(loss), (params,), (gradient,))[1]
 
 
 def of_order(order):

@@ -82,6 +82,11 @@ def test_all_ones_are_the_bottom_of_a_well():
     assert MinMaxWell(dimensions=5).loss(jnp.float32([1, -1, 1, 1, -1]), None, KEY) == 0
 
 
+def test_a_param_of_zero_lifts_a_well_to_1e10():
+    loss = MinMaxWell(dimensions=3).loss(jnp.float32([1, 0, 1]), None, KEY)
+    np.testing.assert_allclose(loss, 1e10, rtol=1e-6)
+
+
 def snake(getkey):
     return OutwardSnake(dimensions=5, samples=40, batch_size=7, key=getkey())
 

@@ -3,21 +3,16 @@
 import json
 
 import jax
-import numpy as np
 import pytest
 
 from lopt.problems import Bowl, Quadratic, Rescale, SpecError, Sum, build
 from lopt.problems.constructors import constructors
 from lopt.problems.programs import program_digest
+from tests.lopt.trees import assert_equal
 
 QUADRATIC = {"problem": "Quadratic", "dimensions": 2}
 RESCALED = {"problem": "Rescale", "scale": 10, "of": QUADRATIC}
 LOGARITHM = {"problem": "LogObjective", "of": QUADRATIC}
-
-
-def assert_equal(one, other):
-    assert jax.tree.structure(one) == jax.tree.structure(other)
-    jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
 def test_a_spec_without_inner_problems_is_its_constructor_with_the_same_key(getkey):

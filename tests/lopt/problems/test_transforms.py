@@ -23,6 +23,7 @@ from lopt.problems.bad_initialization import BadInitialization
 from lopt.problems.programs import program_digest
 from lopt.problems.quadratics import IsotropicQuadratic, Saddle
 from lopt.problems.rescale_each import RescaleEach
+from tests.lopt.trees import assert_equal
 
 KEY = jax.random.key(0)
 QUADRATIC = Quadratic(dimensions=3, key=KEY)
@@ -39,10 +40,6 @@ class FirstParam(Saddle):
 
     def loss(self, params, batch, key):
         return params[0]
-
-
-def assert_equal(one, other):
-    jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
 def assert_close(one, other, rtol=1e-4, atol=1e-4):
