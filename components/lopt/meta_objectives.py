@@ -135,6 +135,7 @@ class FinalLoss(MetaObjective):
     Relative to the loss at the trajectory's beginning. VeLO is trained on the final loss
     over 100 batches (Metz et al. 2022, https://arxiv.org/abs/2211.09760; PAPER.md section
     7.3, item 4). With `data="validation"` it is the loss over all of those data instead.
+    Minibatches may have losses below 0 where all the data have not; a mean below 0 counts as 0.
 
     Raises `ValueError` if `batches` is less than 1.
 
@@ -159,7 +160,8 @@ class FinalLoss(MetaObjective):
     def score(self, remembered: Float[Array, " inner_steps"], trajectory: Trajectory) -> Scored:
         del remembered
         loss = self._final(trajectory)
-        return Scored(jnp.log(loss / (trajectory.initial_loss + 1e-6) + self.epsilon), loss)
+        relative = jnp.maximum(loss, 0.0) / (trajectory.initial_loss + 1e-6)
+        return Scored(jnp.log(relative + self.epsilon), loss)
 
     def _final(self, trajectory: Trajectory) -> Float[Array, ""]:
         if self.data == "validation":

@@ -134,6 +134,13 @@ def test_a_final_loss_averages_over_its_batches(trajectory):
     assert float(last_loss) == pytest.approx(0.5, abs=4 / np.sqrt(12 * 3000))
 
 
+def test_minibatches_below_0_make_a_final_loss_of_0_and_not_nan(trajectory):
+    below = trajectory._replace(params=jnp.array(-1.0))
+    meta_loss, last_loss = FinalLoss(epsilon=1e-6).score(jnp.zeros(1), below)
+    assert last_loss < 0
+    assert float(meta_loss) == pytest.approx(np.log(1e-6), rel=1e-6)
+
+
 def test_a_final_loss_of_no_batch_is_refused():
     with pytest.raises(ValueError, match="batches is 0, but must be at least 1"):
         FinalLoss(batches=0)
