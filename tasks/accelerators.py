@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 def prepare(conf: MetaTrainingConf) -> None:
     """Tell JAX what it has to know before it looks for devices; later it has no effect.
 
-    A processor is made as many devices as are asked for, each of them with threads of its
-    own: https://docs.jax.dev/en/latest/gpu_memory_allocation.html has the limit of memory.
+    A processor is made as many devices as are asked for, one for each of its cores at most: https://docs.jax.dev/en/latest/gpu_memory_allocation.html has the limit of memory.
     """
     os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{conf.memory_fraction:.3f}")
     if conf.devices > 1:
@@ -22,7 +21,7 @@ def prepare(conf: MetaTrainingConf) -> None:
 
         # Too late where devices were looked for already; `refusal` counts those that there are.
         with contextlib.suppress(RuntimeError):
-            jax.config.update("jax_num_cpu_devices", conf.devices)
+            jax.config.update("jax_num_cpu_devices", min(conf.devices, os.cpu_count() or 1))
 
 
 def mesh_of(conf: MetaTrainingConf) -> "Mesh | None":

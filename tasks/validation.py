@@ -106,7 +106,8 @@ def judged(
     reason = _reason(meta_step, found, best_loss)
     done = round(math.log(float(meta_state.rate_scale), ROLLED_BACK))
     if done >= conf.rollbacks:
-        raise MetaTrainingFailedError(f"{reason}, after {done} rollbacks. {_kept(best, kept)}")
+        rollbacks = "1 rollback" if done == 1 else f"{done} rollbacks"
+        raise MetaTrainingFailedError(f"{reason}, after {rollbacks}. {_kept(best, kept)}")
     state: MetaState = first if kept is None else best.restore(like=first)[0]
     terminal.say(
         f"  {reason}: back to meta-step {kept or 0}, with "

@@ -104,3 +104,21 @@ def test_a_set_of_another_form_is_refused(tmp_path: Path, content: str, message:
     path.write_text("sets: [mine]")
     (line,) = refused(f"ensemble.entries={path}")
     assert f"{tmp_path / 'sets' / 'mine.yaml'}: {message}" in line
+
+
+@pytest.mark.parametrize("key", ["estimator", "objective"])
+def test_a_class_that_is_not_there_is_refused_naming_those_that_are(key: str) -> None:
+    (line,) = refused(f"{key}=Best")
+    assert line.startswith(f"meta_training.{key}: 'Best' is not allowed; allowed: one of ")
+
+
+@pytest.mark.parametrize("taken", ["ensemble.seed", "evaluation.held_out_seed"])
+def test_validation_on_what_others_draw_is_refused(taken: str) -> None:
+    lines = refused("validation_seed=5", f"{taken}=5")
+    assert lines[0].startswith("meta_training.validation_seed: 5 is not allowed; ")
+    assert taken in lines[0]
+
+
+def test_more_devices_than_there_are_are_refused() -> None:
+    (line,) = refused("devices=1000", "problems=1000")
+    assert line.startswith("meta_training.devices: 1000 is not allowed; allowed: at most ")

@@ -1,0 +1,66 @@
+"""Whatever a conf can name is what meta-training is made of."""
+
+import pytest
+
+import lopt.meta_gradients
+import lopt.meta_objectives
+from lopt.catalogue import concrete_classes
+from lopt.meta_gradients import (
+    GrowingLengths,
+    LogUniformLengths,
+    MetaGradient,
+    TruncatedBackprop,
+)
+from lopt.meta_objectives import MetaObjective
+from tasks.confs import MetaTrainingConf
+from tasks.meta_states import training_of
+
+
+@pytest.mark.parametrize("name", concrete_classes(lopt.meta_gradients, MetaGradient))
+def test_every_estimator_can_be_named_and_gets_its_settings(name: str) -> None:
+    conf = MetaTrainingConf(estimator=name, deviation=0.5, problem_clip_norm=7.0, problems=3)
+    estimator = training_of(conf).estimator
+    assert type(estimator).__name__ == name
+    assert estimator.unrolling.problems == 3
+    assert getattr(estimator, "deviation", 0.5) == 0.5
+    assert getattr(estimator, "problem_clip_norm", 7.0) == 7.0
+
+
+@pytest.mark.parametrize("name", concrete_classes(lopt.meta_objectives, MetaObjective))
+def test_every_objective_can_be_named_with_its_data(name: str) -> None:
+    conf = MetaTrainingConf(objective=name, objective_data="validation")
+    objective = training_of(conf).estimator.unrolling.objective
+    assert (type(objective).__name__, objective.data) == (name, "validation")
+
+
+@pytest.mark.parametrize(("preset", "papers"), [("paper", True), ("release", False)])
+def test_the_paper_s_preset_has_the_paper_s_meta_loss(preset: str, papers: bool) -> None:
+    objective = training_of(MetaTrainingConf(preset=preset)).estimator.unrolling.objective
+    assert objective.numerator_epsilon is papers
+
+
+def test_lengths_are_those_of_the_conf() -> None:
+    conf = MetaTrainingConf(
+        lengths="log_uniform", shortest_unrolls=2, longest_unrolls=9, growing_meta_steps=50
+    )
+    lengths = training_of(conf).estimator.unrolling.lengths
+    assert lengths == GrowingLengths(LogUniformLengths(2, 9), first=2, last=9, meta_steps=50)
+
+
+def test_settings_of_the_engine_are_those_of_the_conf() -> None:
+    conf = MetaTrainingConf(
+        second_derivatives=False,
+        rematerialise=True,
+        groups_per_meta_step=2,
+        meta_steps_per_dispatch=5,
+        equal_groups=True,
+        explosion_factor=1e3,
+    )
+    training = training_of(conf)
+    assert isinstance(training.estimator, TruncatedBackprop)
+    assert not training.estimator.second_derivatives
+    assert training.estimator.unrolling.rematerialise
+    assert training.estimator.unrolling.explosion_factor == 1e3
+    assert (training.groups_per_step, training.steps_per_dispatch) == (2, 5)
+    assert training.equal_groups
+    assert training_of(MetaTrainingConf()).groups_per_step is None

@@ -1,0 +1,181 @@
+"""Segments of a meta-training: what is kept when one is stopped, rolled back or has failed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import pytest
+
+from tasks import meta_training, run_choice, tracking, validation
+from tasks.confs import EnsembleConf, MetaTrainingConf
+from tasks.ensembles import draw_ensemble
+from tasks.references import EnsembleReference, RunReference
+from tasks.validation import MetaTrainingFailedError, Validation
+
+pytestmark = pytest.mark.filterwarnings("default")
+
+ENTRIES = """
+entries:
+  - {family: quadratics, spec: {problem: Quadratic, dimensions: 2}}
+"""
+CONF = MetaTrainingConf(
+    architecture="GlobalLearningRate",
+    meta_steps=12,
+    warmup_meta_steps=2,
+    problems=2,
+    unroll_steps=2,
+    meta_steps_per_dispatch=2,
+    validation_meta_steps=1,
+    rollbacks=1,
+)
+
+
+class Begun(NamedTuple):
+    run: RunReference
+    ensemble: EnsembleReference
+    held_out: EnsembleReference
+
+    def train(self, last_meta_step: int) -> int:
+        segment = meta_training.meta_train_segment.fn
+        return segment(self.run, CONF, self.ensemble, self.held_out, last_meta_step).meta_step
+
+    def meta_params(self) -> list[np.ndarray]:
+        from lopt.checkpoint import Checkpoints
+
+        like = meta_training.initial_meta_state(self.run, CONF, self.ensemble)
+        with Checkpoints(self.folder("checkpoints"), keep=3) as checkpoints:
+            state, _ = checkpoints.restore(like=like)
+        return [np.asarray(leaf) for leaf in jax.tree.leaves(state.optimizer)]
+
+    def folder(self, name: str) -> Path:
+        return Path(self.run.directory) / name
+
+
+@pytest.fixture
+def begun(home: Path, tmp_path: Path) -> Iterator[Begun]:
+    del home
+    path = tmp_path / "entries.yaml"
+    path.write_text(ENTRIES)
+    conf = EnsembleConf(entries=str(path))
+    ensemble, held_out = draw_ensemble.fn(conf), draw_ensemble.fn(conf.with_seed(7))
+    confs = {"meta_training": CONF}
+    with (
+        run_choice.opened(CONF, ensemble.digest) as folder,
+        tracking.tracked("meta-train", confs) as mlflow_run_id,
+    ):
+        yield Begun(folder.noted(mlflow_run_id=mlflow_run_id).reference(), ensemble, held_out)
+
+
+def losses_of(*losses: float) -> Iterator[Validation]:
+    return iter([Validation(loss, {"quadratics": loss}) for loss in losses])
+
+
+@pytest.fixture
+def validated(monkeypatch: pytest.MonkeyPatch):
+    """A function that says what the next validations give."""
+
+    def say(*losses: float) -> None:
+        given = losses_of(*losses)
+        monkeypatch.setattr(meta_training, "validate", lambda *_: next(given))
+
+    return say
+
+
+def steps_logged(begun: Begun, metric: str) -> list[int]:
+    history = tracking.client().get_metric_history(begun.run.mlflow_run_id, metric)
+    return [point.step for point in history]
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_who_stops_a_segment_gets_a_checkpoint_and_goes_on_as_if_never_stopped(
+    begun: Begun, monkeypatch: pytest.MonkeyPatch, stop: type[BaseException]
+) -> None:
+    import lopt.meta_training
+
+    train = lopt.meta_training.meta_train
+
+    def stopped(*arguments, **settings):
+        for number, given in enumerate(train(*arguments, **settings), start=1):
+            yield given
+            if number == 2:
+                raise stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lopt.meta_training, "meta_train", stopped)
+        with pytest.raises(stop):
+            begun.train(12)
+    assert sorted(path.name for path in begun.folder("checkpoints").iterdir()) == ["4"]
+    assert steps_logged(begun, "meta/loss") == [1, 2, 3, 4]
+    assert begun.train(12) == 12
+    stopped_and_resumed = begun.meta_params()
+    assert steps_logged(begun, "meta/loss") == list(range(1, 13)), "each step is logged once"
+
+    with run_choice.opened(
+        CONF.model_copy(update={"clip_norm": 2.0}), begun.ensemble.digest
+    ) as other:
+        folder = other.noted(mlflow_run_id=begun.run.mlflow_run_id)
+        never_stopped = begun._replace(run=folder.reference())
+        never_stopped.train(12)
+        for one, two in zip(never_stopped.meta_params(), stopped_and_resumed, strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
+def test_the_best_checkpoint_is_that_of_the_lowest_validation_loss(begun: Begun, validated) -> None:
+    validated(-1.0, -3.0, -2.5)
+    for end in (4, 8, 12):
+        begun.train(end)
+    best = meta_training.find_best_checkpoint.fn(begun.run)
+    assert best.meta_step == 8
+    assert best.directory == str(begun.folder("best"))
+    assert steps_logged(begun, "validation/loss") == [4, 8, 12]
+
+
+def test_a_rise_goes_back_to_the_best_with_half_the_rate_and_a_second_one_has_failed(
+    begun: Begun, validated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    validated(-1.0, 0.5, 0.7)
+    begun.train(4)
+    kept = begun.meta_params()
+    assert begun.train(8) == 8
+    for one, two in zip(begun.meta_params(), kept, strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert "back to meta-step 4, with 0.5 of the meta-learning rate" in capsys.readouterr().out
+    with pytest.raises(
+        MetaTrainingFailedError, match=r"is 0\.700, best -1\.000, after 1 rollback\."
+    ):
+        begun.train(12)
+    assert meta_training.find_best_checkpoint.fn(begun.run).meta_step == 4
+
+
+def test_a_rise_within_the_bound_is_gone_on_from(begun: Begun, validated) -> None:
+    validated(-1.0, -0.1)
+    begun.train(4)
+    before = begun.meta_params()
+    begun.train(8)
+    pairs = zip(begun.meta_params(), before, strict=True)
+    assert not all(np.array_equal(one, two) for one, two in pairs)
+
+
+def test_no_finite_loss_is_a_rise_even_without_a_best(begun: Begun, validated) -> None:
+    validated(float("nan"), float("nan"))
+    first = meta_training.initial_meta_state(begun.run, CONF, begun.ensemble).optimizer
+    begun.train(4)
+    for one, two in zip(begun.meta_params(), jax.tree.leaves(first), strict=True):
+        np.testing.assert_array_equal(one, np.asarray(two))
+    with pytest.raises(MetaTrainingFailedError, match="no problem of quadratics has a finite loss"):
+        begun.train(8)
+    with pytest.raises(MetaTrainingFailedError, match="nothing to publish"):
+        meta_training.find_best_checkpoint.fn(begun.run)
+
+
+def test_validation_is_on_other_draws_in_the_form_of_the_ensemble(begun: Begun) -> None:
+    (group,) = validation.held_out_groups(begun.ensemble, begun.held_out)
+    (trained_on,) = meta_training.groups_of(begun.ensemble)
+    assert jax.tree.structure(group) == jax.tree.structure(trained_on)
+    assert not np.array_equal(group.problems.matrix, trained_on.problems.matrix)
+    state = meta_training.initial_meta_state(begun.run, CONF, begun.ensemble)
+    one, two = (validation.validate(CONF, begun.ensemble, begun.held_out, state) for _ in range(2))
+    assert one == two
+    assert np.isfinite(one.loss)
