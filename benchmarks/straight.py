@@ -5,6 +5,7 @@ meta-step in one `jax.jit`. What lopt adds is not here: no trajectory ends, is d
 goes wrong, and no problem's gradient is clipped. A test compares its updates with lopt's.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,10 @@ import jax.numpy as jnp
 import optax
 
 from lopt.architectures import HierarchicalRNN, RandomLearningRate
+from lopt.problems import loss_and_gradient
 
 SCALES = 4
+PARTS = ("hidden", "tensor", "rates", "averages", "squares")
 
 
 def gru(cell: Any, x: jax.Array, h: jax.Array, bias: jax.Array) -> jax.Array:
@@ -36,8 +39,8 @@ def init(optimizer: HierarchicalRNN, params: list[jax.Array], key: jax.Array) ->
     """Return the state before the first step."""
     scalar, tensor, whole = optimizer.initial_hidden
     start = optimizer.transformation(RandomLearningRate(key)).init(params)
-    ends = jnp.cumsum(jnp.array([leaf.size for leaf in params]))[:-1]
-    rates = jnp.split(start.scalars.log_learning_rate[0], ends.tolist())
+    ends = list(itertools.accumulate(leaf.size for leaf in params))[:-1]
+    rates = jnp.split(start.scalars.log_learning_rate[0], ends)
     return {
         "step": jnp.zeros((), jnp.int32),
         "hidden": [jnp.tile(scalar, (leaf.size, 1)) for leaf in params],
@@ -49,6 +52,34 @@ def init(optimizer: HierarchicalRNN, params: list[jax.Array], key: jax.Array) ->
     }
 
 
+def inputs(
+    rnn: Any, g: jax.Array, h: jax.Array, averages: jax.Array, squares: jax.Array, first: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """Return the averages, mean squares, scaled averages and relative magnitudes of a tensor."""
+    decay = jax.nn.sigmoid(h @ rnn.input_decay.weights + rnn.input_decay.bias)
+    decays = jnp.stack([decay ** (0.5**scale) for scale in range(SCALES)], 1)
+    averages = jnp.where(first, g, decays * averages + (1 - decays) * g)
+    square_decay = jax.nn.sigmoid(h @ rnn.scale_decay.weights + rnn.scale_decay.bias)[:, None]
+    now = averages**2 + 1e-12
+    squares = jnp.where(first, now, square_decay * squares + (1 - square_decay) * now)
+    logs = jnp.log(squares + 1e-16)
+    scaled = jnp.arcsinh(averages / jnp.sqrt(squares + 1e-16))
+    return averages, squares, scaled, logs - logs.mean(1, keepdims=True)
+
+
+def step_of(
+    rnn: Any, h: jax.Array, scaled: jax.Array, rate: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Return a tensor's step and its log learning rates."""
+    direction = h @ rnn.direction.weights + scaled @ rnn.direction.shortcut
+    direction = direction / jnp.sqrt((direction**2).mean() + 1e-16)
+    rates = rnn.learning_rates
+    used = jnp.clip(rate + h @ rates.change.weights + rates.change.bias, -33, 33)
+    momentum = jax.nn.sigmoid(rates.momentum_logit)
+    step = jnp.exp(used + rates.step_offset) * direction
+    return step, momentum * rate + (1 - momentum) * used
+
+
 def update(
     optimizer: HierarchicalRNN, gradients: list[jax.Array], state: dict[str, Any]
 ) -> tuple[list[jax.Array], dict[str, Any]]:
@@ -56,40 +87,30 @@ def update(
     rnn, first = optimizer.parameter_rnn, state["step"] == 0
     mean_rate = jnp.concatenate(state["rates"]).mean()
     new: dict[str, Any] = {name: [] for name in state} | {"step": state["step"] + 1}
+    tensor_bias = affine(optimizer.global_to_tensor, state["global"])
     updates = []
     for index, gradient in enumerate(gradients):
-        g, h = gradient.reshape(-1, 1), state["hidden"][index]
-        decay = jax.nn.sigmoid(h @ rnn.input_decay.weights + rnn.input_decay.bias)
-        decays = jnp.stack([decay ** (0.5**scale) for scale in range(SCALES)], 1)
-        averages = jnp.where(first, g, decays * state["averages"][index] + (1 - decays) * g)
-        square_decay = jax.nn.sigmoid(h @ rnn.scale_decay.weights + rnn.scale_decay.bias)[:, None]
-        now = averages**2 + 1e-12
-        smoothed = square_decay * state["squares"][index] + (1 - square_decay) * now
-        squares = jnp.where(first, now, smoothed)
-        scaled = jnp.arcsinh(averages / jnp.sqrt(squares + 1e-16))
-        logs = jnp.log(squares + 1e-16)
-        relative = logs - logs.mean(1, keepdims=True)
-        rate = state["rates"][index]
+        h, rate = state["hidden"][index], state["rates"][index]
+        averages, squares, scaled, relative = inputs(
+            rnn,
+            gradient.reshape(-1, 1),
+            h,
+            state["averages"][index],
+            state["squares"][index],
+            first,
+        )
         x = jnp.concatenate(
             [scaled, scaled[:, :-1] * scaled[:, 1:], relative, (rate - mean_rate)[:, None]], 1
         )
         bias = affine(optimizer.tensor_to_parameter, state["tensor"][index])
-        bias = bias + affine(optimizer.global_to_parameter, state["global"])
-        h = gru(rnn.cell, x, h, bias)
-        direction = h @ rnn.direction.weights + scaled @ rnn.direction.shortcut
-        direction = direction / jnp.sqrt((direction**2).mean() + 1e-16)
-        used = jnp.clip(rate + h @ rnn.learning_rates.change.weights, -33, 33)
-        used = used + rnn.learning_rates.change.bias
-        momentum = jax.nn.sigmoid(rnn.learning_rates.momentum_logit)
-        step = jnp.exp(used + rnn.learning_rates.step_offset) * direction
+        h = gru(rnn.cell, x, h, bias + affine(optimizer.global_to_parameter, state["global"]))
+        step, remembered = step_of(rnn, h, scaled, rate)
         updates.append(-step.reshape(gradient.shape))
         message = jnp.concatenate([h, x], 1).mean(0, keepdims=True)
-        tensor_bias = affine(optimizer.global_to_tensor, state["global"])
-        new["tensor"].append(gru(optimizer.tensor_cell, message, state["tensor"][index], tensor_bias))
-        new["hidden"].append(h)
-        new["rates"].append(momentum * rate + (1 - momentum) * used)
-        new["averages"].append(averages)
-        new["squares"].append(squares)
+        tensor = gru(optimizer.tensor_cell, message, state["tensor"][index], tensor_bias)
+        parts = (h, tensor, remembered, averages, squares)
+        for name, part in zip(PARTS, parts, strict=True):
+            new[name].append(part)
     summary = jnp.concatenate(new["tensor"]).mean(0, keepdims=True)
     new["global"] = gru(optimizer.global_cell, summary, state["global"], jnp.zeros(60))
     return updates, new
@@ -105,7 +126,7 @@ def meta_loss(
     def step(carry: Any, _: None) -> tuple[Any, jax.Array]:
         leaves, state = carry
         params = jax.tree.unflatten(structure, leaves)
-        gradient = jax.grad(problem.loss)(params, problem.full_batch(), key)
+        _, gradient = loss_and_gradient(problem, params, jax.random.fold_in(key, state["step"]))
         updates, state = update(optimizer, jax.tree.leaves(gradient), state)
         leaves = [leaf + change for leaf, change in zip(leaves, updates, strict=True)]
         after = jax.tree.unflatten(structure, leaves)
@@ -115,7 +136,9 @@ def meta_loss(
     return jnp.log(losses + 1e-6).mean(), (jax.tree.unflatten(structure, leaves), state)
 
 
-def backprop_step(problems: Any, steps: int, meta_optimizer: optax.GradientTransformation) -> Callable:
+def backprop_step(
+    problems: Any, steps: int, meta_optimizer: optax.GradientTransformation
+) -> Callable[..., Any]:
     """Return a meta-step by truncated backpropagation, compiled."""
 
     def mean_loss(optimizer: Any, params: Any, states: Any) -> Any:
@@ -135,7 +158,7 @@ def backprop_step(problems: Any, steps: int, meta_optimizer: optax.GradientTrans
 
 def evolution_step(
     problems: Any, steps: int, meta_optimizer: optax.GradientTransformation, deviation: float = 0.01
-) -> Callable:
+) -> Callable[..., Any]:
     """Return a meta-step by antithetic evolution strategies on one unroll, compiled."""
     count = jax.tree.leaves(problems)[0].shape[0]
 

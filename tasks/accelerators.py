@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 def prepare(conf: MetaTrainingConf) -> None:
     """Tell JAX what it has to know before it looks for devices; later it has no effect.
 
-    A processor is made as many devices as are asked for, one for each of its cores at most: https://docs.jax.dev/en/latest/gpu_memory_allocation.html has the limit of memory.
+    A processor is made as many devices as are asked for, one for each of its cores at most.
+    The limit of memory: https://docs.jax.dev/en/latest/gpu_memory_allocation.html.
     """
     os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{conf.memory_fraction:.3f}")
     if conf.devices > 1:

@@ -1,0 +1,120 @@
+"""Meta-steps of lopt and of the straight reference, and inner steps of optax.adam."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import optax
+
+from benchmarks import straight
+from lopt.architectures import HierarchicalRNN, LearnedOptimizer
+from lopt.ensembles import draw_ensemble
+from lopt.meta_gradients import MetaGradient, Unrolling
+from lopt.meta_training import MetaTraining, init_meta_state, meta_train
+from lopt.problems import loss_and_gradient
+
+PROBLEMS, STEPS, META_STEPS = 32, 20, 10
+MLP = {"problem": "FullyConnected", "features": 10, "hidden": [15], "samples": 100}
+SPECS = {
+    "Quadratic(10)": {"problem": "Quadratic", "dimensions": 10},
+    "MLP of 178 params": {
+        "problem": "FullyConnected",
+        "features": 10,
+        "hidden": [12],
+        "classes": 2,
+    },
+}
+
+
+def group_of(name: str) -> Any:
+    """Return the problems of a spec as a group of an ensemble."""
+    entry = {"family": "benchmark", "spec": SPECS[name]}
+    return draw_ensemble([entry], seed=0).groups()
+
+
+class MetaSteps:
+    """A meta-training of lopt: calling it takes so many dispatches of ten meta-steps."""
+
+    def __init__(self, estimator: type[MetaGradient], optimizer: LearnedOptimizer, problem: str):
+        """Compile, and take the first dispatch."""
+        unrolling = Unrolling(steps=STEPS, problems=PROBLEMS)
+        self.training = MetaTraining(estimator(unrolling), steps_per_dispatch=META_STEPS)
+        self.groups = group_of(problem)
+        self.state = init_meta_state(self.training, optimizer, self.groups, jax.random.key(0))
+        self(1)
+
+    def __call__(self, repeats: int) -> None:
+        """Take dispatches, wait for the last one, and remember what an inner step is one of."""
+        first = int(self.state.meta_step)
+        states = meta_train(
+            self.training,
+            self.groups,
+            self.state,
+            last_meta_step=first + repeats * META_STEPS,
+        )
+        for state, metrics in states:
+            self.state, last = state, metrics
+        self.inner_steps = META_STEPS * last.rows()[-1]["inner/steps"]
+
+
+class AdamSteps:
+    """Unrolls of optax.adam on as many problems and for as many steps, forward alone."""
+
+    inner_steps = META_STEPS * PROBLEMS * STEPS
+
+    def __init__(self, problem: str):
+        """Compile, and run once."""
+        (group,) = group_of(problem)
+        keys = jax.random.split(jax.random.key(0), PROBLEMS)
+        self.problems = jax.vmap(group.entry(0).draw)(keys)
+        self.params = jax.vmap(lambda one, key: one.init(key))(self.problems, keys)
+        adam = optax.adam(1e-3)
+        self.state = jax.vmap(adam.init)(self.params)
+        self._run = jax.jit(partial(_train, adam))
+        self(1)
+
+    def __call__(self, repeats: int) -> None:
+        """Take the inner steps of so many dispatches."""
+        for _ in range(repeats):
+            self.params, self.state = self._run(self.problems, self.params, self.state)
+        jax.block_until_ready(self.params)
+
+
+class StraightMetaSteps:
+    """Meta-steps of the straight reference, of `straight.backprop_step` or `evolution_step`."""
+
+    def __init__(self, make: Callable[..., Any], optimizer: HierarchicalRNN, problem: str):
+        """Compile, and take the first ten meta-steps."""
+        adam = AdamSteps(problem)
+        keys = jax.random.split(jax.random.key(0), PROBLEMS)
+        flat = jax.tree.leaves(adam.params)
+        states = jax.vmap(lambda leaves, key: straight.init(optimizer, leaves, key))(flat, keys)
+        meta_optimizer = optax.adam(1e-4)
+        self._step = make(adam.problems, STEPS, meta_optimizer)
+        self._carried = (optimizer, meta_optimizer.init(optimizer), adam.params, states)
+        self._draws = make is straight.evolution_step
+        self.inner_steps = META_STEPS * PROBLEMS * STEPS * (2 if self._draws else 1)
+        self(1)
+
+    def __call__(self, repeats: int) -> None:
+        """Take ten meta-steps so many times."""
+        for number in range(repeats * META_STEPS):
+            drawn = (jax.random.key(number),) if self._draws else ()
+            self._carried = self._step(*self._carried, *drawn)
+        jax.block_until_ready(self._carried)
+
+
+def _train(optimizer: Any, problems: Any, params: Any, states: Any) -> Any:
+    def one(problem: Any, params: Any, state: Any) -> Any:
+        def step(carry: Any, key: Any) -> Any:
+            params, state = carry
+            _, gradient = loss_and_gradient(problem, params, key)
+            updates, state = optimizer.update(gradient, state, params)
+            params = optax.apply_updates(params, updates)
+            return (params, state), problem.loss(params, problem.full_batch(), key)
+
+        keys = jax.random.split(jax.random.key(0), META_STEPS * STEPS)
+        return jax.lax.scan(step, (params, state), keys)[0]
+
+    return jax.vmap(one)(problems, params, states)

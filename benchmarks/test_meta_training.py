@@ -1,0 +1,75 @@
+"""Inner steps a second of meta-training, against optax.adam's forward unroll and the reference."""
+
+import jax
+import pytest
+
+import lopt.architectures
+import lopt.meta_gradients
+from benchmarks import straight
+from benchmarks.meta_steps import SPECS, AdamSteps, MetaSteps, StraightMetaSteps
+from benchmarks.paired import Reading, ratio, read, repeats_for
+from lopt.architectures import HierarchicalRNN, LearnedOptimizer
+from lopt.catalogue import concrete_classes
+from lopt.meta_gradients import MetaGradient
+
+ROUNDS = 7
+ESTIMATORS = concrete_classes(lopt.meta_gradients, MetaGradient)
+ARCHITECTURES = concrete_classes(lopt.architectures, LearnedOptimizer)
+REFERENCES = {
+    "TruncatedBackprop": straight.backprop_step,
+    "PersistentES": straight.evolution_step,
+}
+
+
+def seconds_a_step(work, readings):
+    return [reading.wall / work.inner_steps for reading in readings]
+
+
+def measure(benchmark, candidate, reference):
+    readings: list[Reading] = []
+    references: list[Reading] = []
+    repeats, reference_repeats = repeats_for(candidate), repeats_for(reference)
+    benchmark.pedantic(
+        lambda: readings.append(read(candidate, repeats)),
+        setup=lambda: references.append(read(reference, reference_repeats)),
+        rounds=ROUNDS,
+    )
+    ours = seconds_a_step(candidate, readings)
+    return ours, seconds_a_step(reference, references)
+
+
+@pytest.mark.parametrize("problem", SPECS)
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_meta_training(architecture, estimator, problem, benchmark, benchmark_table):
+    optimizer = ARCHITECTURES[architecture].release(key=jax.random.key(0))
+    candidate = MetaSteps(ESTIMATORS[estimator], optimizer, problem)
+    ours, adams = measure(benchmark, candidate, AdamSteps(problem))
+    benchmark_table(
+        f"inner steps of meta-training, {problem}",
+        {
+            "optimizer": architecture,
+            "estimator": estimator,
+            "time a step, x adam forward": ratio(ours, adams),
+            "steps/s, best": f"{1 / min(ours):,.0f}",
+        },
+    )
+
+
+@pytest.mark.parametrize("problem", SPECS)
+@pytest.mark.parametrize("estimator", REFERENCES)
+def test_straight_reference(estimator, problem, benchmark, benchmark_table):
+    optimizer = HierarchicalRNN.release(key=jax.random.key(0))
+    candidate = MetaSteps(ESTIMATORS[estimator], optimizer, problem)
+    reference = StraightMetaSteps(REFERENCES[estimator], optimizer, problem)
+    ours, theirs = measure(benchmark, candidate, reference)
+    benchmark_table(
+        "lopt over the straight reference, hierarchical RNN",
+        {
+            "optimizer": problem,
+            "estimator": estimator,
+            "steps/s, x reference": ratio(theirs, ours),
+            "steps/s, best": f"{1 / min(ours):,.0f}",
+            "reference, best": f"{1 / min(theirs):,.0f}",
+        },
+    )
