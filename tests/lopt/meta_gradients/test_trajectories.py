@@ -176,3 +176,25 @@ def test_a_fault_is_named_with_its_entry_and_its_first_inner_step(kind, getkey):
     assert set(np.asarray(found.faults.inner_steps)[bad]) == {5}
     assert found.metrics["meta/nonfinite"] == float(bad.sum())
     assert np.isfinite(found.gradient).all()
+
+
+class Peak(Bowl):
+    """A bowl on whose rim, where trajectories begin, the loss is infinite and the slope is not."""
+
+    def init(self, key):
+        return jnp.ones((2, 1))
+
+    def loss(self, params, batch, key):
+        is_on_rim = params[0, 0] >= 1
+        return super().loss(params, batch, key) + jnp.where(is_on_rim, jnp.inf, 0.0)
+
+
+@every_kind
+def test_an_infinite_beginning_takes_no_part(kind, getkey):
+    """Relative to it every loss would be perfect."""
+    lengths = LogUniformLengths(1, 1)
+    estimator = kind(Unrolling(steps=STEPS, problems=PROBLEMS, lengths=lengths))
+    (found,) = series(estimator, group_of(Peak(condition_number=1.0)), getkey(), 1)
+    assert np.asarray(found.faults.bad).all()
+    assert found.metrics["meta/nonfinite"] == PROBLEMS
+    assert not found.gradient.any()
