@@ -29,14 +29,19 @@ METRICS = """
 |---|---|---|
 | generate-ensemble | `ensemble/entries/all`, `ensemble/entries/<category>` | problems of the ensemble, and those of one category |
 | generate-ensemble | `ensemble/programs` | programs that meta-training has to compile |
-| meta-train | `meta/loss` | mean over families, by weight, of the average log loss relative to a trajectory's beginning (natural logarithm; lower is better) |
-| meta-train | `meta/loss/<family>` | the same for one family |
-| meta-train | `meta/gradient_norm` | norm of the meta-gradient before `clip_norm` |
-| meta-train | `meta/nonfinite` | problems left out of a meta-step because their loss or gradient was not finite; they begin anew |
-| meta-train | `meta/clipped` | problems whose own gradient was longer than `problem_clip_norm` |
+| meta-train | `meta/loss` | mean over families, by weight, of the meta-loss of the conf's objective, each family as it was last; by default the average log loss relative to a trajectory's beginning (natural logarithm; lower is better) |
+| meta-train | `meta/loss/<family>` | the same for one family, at the meta-steps that worked on it |
+| meta-train | `meta/gradient_norm`, `meta/gradient_clipped` | norm of the meta-gradient before `clip_norm`, and 1 where that clipped it |
+| meta-train | `meta/gradient_error` | standard error of the meta-gradient, as a norm, from the spread over problems |
+| meta-train | `meta/learning_rate` | of Adam on the meta-params, rollbacks included |
+| meta-train | `meta/nonfinite`, `meta/nonfinite/<family>` | problems left out of a meta-step because their loss or gradient was not finite; they begin anew (by family only where not 0) |
+| meta-train | `meta/clipped` | problems whose own gradient was longer than `problem_clip_norm` (TruncatedBackprop) |
+| meta-train | `meta/backprop_nonfinite` | problems whose backpropagation was not finite and that were left to evolution strategies (ESAndBackprop) |
+| meta-train | `validation/loss`, `validation/loss/<family>` | meta-loss on held-out draws after each segment, the same ones each time |
 | meta-train | `inner/resets` | trajectories that had reached their length and began anew |
-| meta-train | `inner/steps` | inner steps done since meta-step 0, over all problems |
-| meta-train | `inner/steps_per_second` | inner steps since the meta-step before, by the seconds since then |
+| meta-train | `inner/exploded`, `inner/exploded/<family>` | trajectories that began anew because of `explosion_factor` (by family only where not 0) |
+| meta-train | `inner/steps` | inner steps of a meta-step, over all its problems; a pair of evolution strategies takes two |
+| meta-train | `inner/steps_per_second` | inner steps of a dispatch, by the seconds since the one before |
 | evaluate-release | `evaluation/area/<target>/<optimizer>/<choice>` | mean over steps and seeds of log10(loss / first loss) |
 | evaluate-release | `evaluation/final/...` | log10(loss / first loss) after the last step |
 | evaluate-release | `evaluation/difference/<target>/<optimizer>/<choice>` | area of the learned optimizer minus that of another |
