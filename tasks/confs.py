@@ -130,7 +130,9 @@ class MetaTrainingConf(StageConf):
     )
     objective_data: Literal["training", "validation"] = Field(
         default="training",
-        description="Over which data of a problem the losses of the objective are.",
+        description="Over which data of a problem the losses of the objective are. validation: "
+        "images that a problem's `validation` keeps out of its minibatches; others have none, "
+        "and their training data are taken.",
     )
     problems: int = Field(
         default=24, ge=1, le=100_000, description="Problems side by side for each group."

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lopt.meta_training import MetaMetrics, MetaState
 
 CHECKPOINTS_KEPT = 3
+FAULTS_NAMED = 3
 
 
 @task(
@@ -195,11 +196,18 @@ class _Progress:
         rows = self._rows_of.of(metrics)
         self._rows += rows
         if any(row.get("meta/nonfinite") for _, row in rows):
-            for fault in metrics.named_faults():
-                terminal.say(f"  {fault}")
+            _say_faults(metrics)
         meta_step, row = rows[-1]
         loss = row.get("meta/loss")
         terminal.reach(meta_step, "" if loss is None else f"meta-loss {loss:.3f}")
+
+
+def _say_faults(metrics: "MetaMetrics") -> None:
+    faults = metrics.named_faults()
+    for fault in faults[:FAULTS_NAMED]:
+        terminal.say(f"  {fault}")
+    if len(faults) > FAULTS_NAMED:
+        terminal.say(f"  and {len(faults) - FAULTS_NAMED} more in the same dispatch")
 
 
 # Kept from segment to segment: the losses of all families, and that all is compiled.

@@ -149,10 +149,11 @@ def test_drawing_is_traceable_reproducible_and_keeps_the_program(problem, getkey
 @every_problem
 def test_a_minibatch_is_made_like_the_whole_data(problem, getkey):
     part = jax.eval_shape(problem.sample_batch, getkey())
-    everything = jax.eval_shape(problem.full_batch)
-    assert jax.tree.structure(part) == jax.tree.structure(everything)
-    for one, other in zip(jax.tree.leaves(part), jax.tree.leaves(everything), strict=True):
-        assert (one.shape[1:], one.dtype) == (other.shape[1:], other.dtype)
+    for whole in (problem.full_batch, problem.validation_batch):
+        everything = jax.eval_shape(whole)
+        assert jax.tree.structure(part) == jax.tree.structure(everything)
+        for one, other in zip(jax.tree.leaves(part), jax.tree.leaves(everything), strict=True):
+            assert (one.shape[1:], one.dtype) == (other.shape[1:], other.dtype)
 
 
 @every_program

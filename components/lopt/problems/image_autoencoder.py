@@ -43,9 +43,12 @@ class ImageAutoencoder(ImageProblem):
         samples: int = 1024,
         batch_size: int = 64,
         batch_padded_to: int = 0,
+        validation: int = 0,
         key: Key[Array, ""],
     ) -> None:
-        self.data = ImageSamples(data_set, samples, batch_size, batch_padded_to, key=key)
+        self.data = ImageSamples(
+            data_set, samples, batch_size, batch_padded_to, validation, key=key
+        )
         widths = (*hidden, *reversed(hidden[:-1]))
         pixels = self.data.size
         sizes = (pixels, *hidden_sizes("hidden", widths, padded_to), pixels)
@@ -62,6 +65,10 @@ class ImageAutoencoder(ImageProblem):
 
     def full_batch(self) -> Batch:
         images, _ = self.data.everything()
+        return images
+
+    def validation_batch(self) -> Batch:
+        images, _ = self.data.validation()
         return images
 
     @classmethod

@@ -49,9 +49,12 @@ class ImageConvNet(ImageProblem):
         samples: int = 1024,
         batch_size: int = 64,
         batch_padded_to: int = 0,
+        validation: int = 0,
         key: Key[Array, ""],
     ) -> None:
-        self.data = ImageSamples(data_set, samples, batch_size, batch_padded_to, key=key)
+        self.data = ImageSamples(
+            data_set, samples, batch_size, batch_padded_to, validation, key=key
+        )
         self.classes = data_set.classes
         self.network = ConvolutionalLayers(
             self.data.shape,

@@ -11,7 +11,8 @@ from lopt.problems.images import ImageSamples
 class ImageProblem(Problem):
     """A network and the images that it is trained on.
 
-    The images are `samples` of the data set, chosen when the problem is made. Drawing the
+    The images are `samples` of the data set, chosen when the problem is made, and `validation`
+    more on which nothing is trained. Drawing the
     problem anew keeps them, because only whoever made it has the others; initial params and
     minibatches differ all the same. A subclass makes the two fields and says what is lost.
 
@@ -38,6 +39,9 @@ class ImageProblem(Problem):
 
     def full_batch(self) -> Batch:
         return self.data.everything()
+
+    def validation_batch(self) -> Batch:
+        return self.data.validation()
 
     def valid(self) -> Params | None:
         return self.network.valid()

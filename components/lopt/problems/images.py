@@ -88,10 +88,10 @@ class ImageSamples(eqx.Module):
 
     They are chosen by `key`, without replacement. A trajectory carries its problem about, so
     `samples` should be small. As float32 the levels are standardised by the mean and the
-    deviation of the whole data set.
+    deviation of the whole data set. `validation` more of them are in no minibatch.
 
-    Raises `ValueError` if there are not as many images as `samples`, and for what `Minibatches`
-    refuses.
+    Raises `ValueError` if there are not as many images as are asked for, and for what
+    `Minibatches` refuses.
 
     **Example**
 
@@ -106,6 +106,9 @@ class ImageSamples(eqx.Module):
     mean: Float[Array, ""]
     deviation: Float[Array, ""]
     minibatches: Minibatches
+    # None where there are none, which is another structure and so another program.
+    validation_levels: UInt8[Array, "validation height width channels"] | None
+    validation_labels: Int32[Array, " validation"] | None
 
     def __init__(
         self,
@@ -113,18 +116,25 @@ class ImageSamples(eqx.Module):
         samples: int,
         batch_size: int,
         batch_padded_to: int = 0,
+        validation: int = 0,
         *,
         key: Key[Array, ""],
     ) -> None:
         available = data_set.labels.shape[0]
-        if whole("samples", samples, at_least=1) > available:
+        whole("samples", samples, at_least=1)
+        wanted = samples + whole("validation", validation, at_least=0)
+        if wanted > available:
+            more = f" and validation is {validation}" if validation else ""
             raise ValueError(
-                f"samples must be at most {available}, the number of images in the data set, but "
-                f"is {samples}."
+                f"samples must be at most {available - validation}, for there are {available} "
+                f"images in the data set{more}, but is {samples}."
             )
-        chosen = jax.random.choice(key, available, (samples,), replace=False)
-        self.levels = jnp.asarray(data_set.images)[chosen]
-        self.labels = jnp.asarray(data_set.labels)[chosen]
+        chosen = jax.random.choice(key, available, (wanted,), replace=False)
+        levels = jnp.asarray(data_set.images)[chosen]
+        labels = jnp.asarray(data_set.labels)[chosen]
+        self.levels, self.labels = levels[:samples], labels[:samples]
+        self.validation_levels = levels[samples:] if validation else None
+        self.validation_labels = labels[samples:] if validation else None
         self.mean = jnp.asarray(data_set.mean, jnp.float32)
         self.deviation = jnp.asarray(data_set.deviation, jnp.float32)
         self.minibatches = Minibatches(batch_size, batch_padded_to, samples=samples)
@@ -148,6 +158,12 @@ class ImageSamples(eqx.Module):
     def everything(self) -> tuple[Pixels, Labels]:
         """Return all images, standardised, and labels, in order."""
         return self._standardised(self.levels), self.labels
+
+    def validation(self) -> tuple[Pixels, Labels]:
+        """Return the images that are in no minibatch; all others where there are none."""
+        if self.validation_levels is None or self.validation_labels is None:
+            return self.everything()
+        return self._standardised(self.validation_levels), self.validation_labels
 
     def _standardised(self, levels: UInt8[Array, "images height width channels"]) -> Pixels:
         return (levels.astype(jnp.float32) - self.mean) / self.deviation

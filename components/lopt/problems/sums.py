@@ -61,6 +61,9 @@ class Sum(Problem):
     def full_batch(self) -> Batch:
         return tuple(part.full_batch() for part in self.parts)
 
+    def validation_batch(self) -> Batch:
+        return tuple(part.validation_batch() for part in self.parts)
+
     def perturb_gradient(self, gradient: Params, key: Key[Array, ""]) -> Params:
         return self._each(
             lambda part, *inputs: part.perturb_gradient(*inputs), gradient, self._keys(key)

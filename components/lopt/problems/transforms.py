@@ -52,6 +52,9 @@ class Transform(Problem):
     def full_batch(self) -> Batch:
         return self.inner.full_batch()
 
+    def validation_batch(self) -> Batch:
+        return self.inner.validation_batch()
+
     def perturb_gradient(self, gradient: Params, key: Key[Array, ""]) -> Params:
         return self.inner.perturb_gradient(gradient, key)
 

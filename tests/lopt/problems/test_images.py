@@ -58,6 +58,27 @@ def test_more_samples_than_images_are_refused(getkey):
         ImageSamples(distinct(10), 11, 8, key=getkey())
 
 
+def test_images_for_validation_are_others_than_those_of_minibatches(getkey):
+    data = ImageSamples(distinct(100), 60, 8, validation=25, key=getkey())
+    images, labels = data.validation()
+    assert images.shape == (25, 1, 1, 1)
+    assert len(np.unique(labels)) == 25
+    assert not set(np.asarray(labels)) & set(np.asarray(data.labels))
+    for _ in range(20):
+        assert set(np.asarray(data.minibatch(getkey())[1])) <= set(np.asarray(data.labels))
+
+
+def test_without_images_for_validation_the_others_are_taken(getkey):
+    data = ImageSamples(distinct(100), 60, 8, key=getkey())
+    for one, two in zip(data.validation(), data.everything(), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_more_images_for_validation_than_are_left_are_refused(getkey):
+    with pytest.raises(ValueError, match=r"samples must be at most 4, .* but is 8"):
+        ImageSamples(distinct(10), 8, 2, validation=6, key=getkey())
+
+
 def test_a_padded_minibatch_repeats_its_rows_equally_often(getkey):
     many = Minibatches(4, batch_padded_to=12, samples=10**6)
     rows = many.rows(getkey(), samples=10**6)

@@ -20,6 +20,8 @@ from lopt.problems import (
     loss_and_gradient,
 )
 from lopt.problems.bad_initialization import BadInitialization
+from lopt.problems.image_mlp import ImageMLP
+from lopt.problems.images import striped_images
 from lopt.problems.programs import program_digest
 from lopt.problems.quadratics import IsotropicQuadratic, Saddle
 from lopt.problems.rescale_each import RescaleEach
@@ -247,6 +249,18 @@ def test_a_transform_shows_the_data_of_its_inner_problem(getkey):
     outer = LogObjective(Rescale(SparseGradient(inner, probability=0.5), scale=2.0))
     assert_close(outer.sample_batch(key), inner.sample_batch(key))
     assert_close(outer.full_batch(), inner.full_batch())
+
+
+def test_transforms_and_sums_show_the_validation_data_of_what_is_inside(getkey):
+    stripes = striped_images(12, (3, 2, 1), classes=3)
+    inner = ImageMLP(
+        data_set=stripes, hidden=(), samples=8, batch_size=2, validation=3, key=getkey()
+    )
+    assert inner.validation_batch()[0].shape[0] == 3
+    outer = LogObjective(Rescale(inner, scale=2.0))
+    assert_close(outer.validation_batch(), inner.validation_batch())
+    both = Sum([inner, QUADRATIC]).validation_batch()
+    assert_close(both, (inner.validation_batch(), QUADRATIC.full_batch()))
 
 
 @pytest.mark.parametrize(
