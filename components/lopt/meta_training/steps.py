@@ -59,19 +59,48 @@ def take_turn(
     meta_state, metrics = take_turn(training, groups, meta_state, turn)
     ```
     """
-    worked_on = tuple(groups[index] for index in turn.groups)
-    part, given = _meta_steps(
+    part, given = _meta_steps(*_arguments(training, groups, meta_state, turn, mesh))
+    families = tuple(groups[index].family for index in turn.groups)
+    first = turn.done + 1
+    metrics = MetaMetrics(first, turn.steps, given.values, families, given.faults)
+    return _with_part(meta_state, part, turn.groups), metrics
+
+
+def compile_turn(
+    training: MetaTraining,
+    groups: Sequence[Group],
+    meta_state: MetaState,
+    turn: Turn,
+    mesh: Mesh | None = None,
+) -> None:
+    """Compile the program of a turn, and of all turns of its bundle, without running it.
+
+    **Example**
+
+    ```python
+    compile_turn(training, groups, meta_state, turn)
+    ```
+    """
+    # Equinox declares what it returns as the function itself.
+    program: Any = _meta_steps
+    program.lower(*_arguments(training, groups, meta_state, turn, mesh)).compile()
+
+
+def _arguments(
+    training: MetaTraining,
+    groups: Sequence[Group],
+    meta_state: MetaState,
+    turn: Turn,
+    mesh: Mesh | None,
+) -> tuple[Any, ...]:
+    return (
         training,
         jnp.asarray(turn.shares, jnp.float32),
-        worked_on,
+        tuple(groups[index] for index in turn.groups),
         part_of(meta_state, turn.groups),
         jnp.asarray(turn.steps, jnp.int32),
         mesh,
     )
-    families = tuple(group.family for group in worked_on)
-    first = turn.done + 1
-    metrics = MetaMetrics(first, turn.steps, given.values, families, given.faults)
-    return _with_part(meta_state, part, turn.groups), metrics
 
 
 def part_of(meta_state: MetaState, groups: Sequence[int]) -> MetaState:

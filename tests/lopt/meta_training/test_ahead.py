@@ -1,0 +1,60 @@
+"""Which programs are compiled ahead of need."""
+
+import jax
+import pytest
+
+from lopt.architectures import GlobalLearningRate
+from lopt.meta_training import MetaTraining, ahead, init_meta_state
+from lopt.meta_training.schedule import Schedule
+
+SCHEDULE = Schedule(weights=(1.0, 1.0, 1.0), groups_per_step=1, steps_per_turn=10)
+
+
+def compiling(schedule, done=0, last_meta_step=None):
+    training = MetaTraining()
+    optimizer = GlobalLearningRate.release(key=jax.random.key(0))
+    state = init_meta_state(training, optimizer, (), jax.random.key(0))
+    return ahead.compiling_ahead(training, (), state, schedule, None, done, last_meta_step)
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """The bundles that are compiled, in the order in which they are begun."""
+    begun = []
+    monkeypatch.setattr(ahead, "compile_turn", lambda *given: begun.append(given[3].bundle))
+    monkeypatch.setattr(ahead, "MOST_AT_ONCE", 1)
+    return begun
+
+
+@pytest.mark.parametrize(
+    ("done", "last_meta_step", "bundles"),
+    [(0, None, [0, 1, 2]), (15, None, [1, 2, 0]), (15, 25, [1, 2]), (15, 18, [1])],
+)
+def test_bundles_are_compiled_in_the_order_of_need_and_no_others(
+    compiled, done, last_meta_step, bundles
+):
+    with compiling(SCHEDULE, done, last_meta_step) as programs:
+        for bundle in bundles:
+            programs.wait_for(bundle)
+            assert bundle in compiled
+            programs.wait_for(bundle)
+    assert compiled == bundles
+
+
+def test_a_single_bundle_is_left_to_its_first_run(compiled):
+    schedule = Schedule(weights=(1.0,), groups_per_step=1, steps_per_turn=10)
+    with compiling(schedule) as programs:
+        programs.wait_for(0)
+    assert compiled == []
+
+
+def test_what_compiling_raises_is_raised_where_the_program_is_waited_for(monkeypatch):
+    def refuse(*given):
+        raise ValueError("no such program")
+
+    monkeypatch.setattr(ahead, "compile_turn", refuse)
+    with (
+        compiling(SCHEDULE) as programs,
+        pytest.raises(ValueError, match="no such program"),
+    ):
+        programs.wait_for(0)
