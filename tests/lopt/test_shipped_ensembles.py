@@ -148,7 +148,7 @@ def meta_gradient(optimizer, problem, key):
         optimizer = eqx.combine(meta_params, static)
         trajectory = begin(problem.draw(draw_key), optimizer, begin_key)
         _, losses = unroll(optimizer, trajectory, INNER_STEPS)
-        return AverageLogLoss()(losses, trajectory.initial_loss), losses
+        return AverageLogLoss().score(losses, trajectory).meta_loss, losses
 
     return jax.value_and_grad(meta_loss, has_aux=True)(meta_params)
 
