@@ -48,7 +48,7 @@ class MetaGradient(eqx.Module):
     **Example**
 
     ```python
-    estimator = TruncatedBackprop(unroll_steps=20)
+    estimator = TruncatedBackprop(Unrolling(steps=20))
     state = estimator.init(optimizer, group, jax.random.key(0))
     estimate = estimator.estimate(optimizer, group, state, meta_step=jnp.array(0))
     ```
