@@ -72,9 +72,9 @@ def meta_train_segment(
                 first = initial_meta_state(run, conf, ensemble)
                 meta_state = judged(conf, best, first, progress.meta_state, found, _facts(run))
             except (KeyboardInterrupt, SystemExit, TerminationSignal):
-                progress.keep(checkpoints)
+                progress.keep(checkpoints, last_meta_step)
                 raise
-            progress.log()
+            progress.log(last_meta_step)
             checkpoints.save(last_meta_step, meta_state, _facts(run))
         return _reference(checkpoints, int(meta_state.meta_step))
 
@@ -145,7 +145,7 @@ class _Progress:
         meta_state: "MetaState",
     ) -> None:
         self._run, self._conf, self._groups = run, conf, groups_of(ensemble)
-        self.meta_state = meta_state
+        self.meta_state = self._state_before = meta_state
         self._rows_of, self._rows = _meta_rows(run, ensemble), list[Row]()
         self._waiting: MetaMetrics | None = None
 
@@ -163,7 +163,8 @@ class _Progress:
         )
         for newest, metrics in states:
             # A dispatch late, so that the device does not wait for the metrics to be fetched.
-            before, self.meta_state, self._waiting = self._waiting, newest, metrics
+            before, self._waiting = self._waiting, metrics
+            self._state_before, self.meta_state = self.meta_state, newest
             self._fetch(before)
         self._fetch_last()
 
@@ -171,19 +172,24 @@ class _Progress:
         """Add metrics to those of a meta-step."""
         self._rows = [(s, row | metrics if s == meta_step else row) for s, row in self._rows]
 
-    def log(self) -> None:
+    def log(self, last_meta_step: int) -> None:
         """Log what is not logged yet: a process may die between this and its checkpoint."""
         logged = tracking.last_step(self._run.mlflow_run_id, "inner/steps")
-        new = [row for row in self._rows if row[0] > logged]
+        new = [row for row in self._rows if logged < row[0] <= last_meta_step]
         tracking.log_metrics(self._run.mlflow_run_id, new)
 
-    def keep(self, checkpoints: "Checkpoints") -> None:
-        """Save a checkpoint of the last meta-step that is done, and log the rows up to it."""
+    def keep(self, checkpoints: "Checkpoints", last_meta_step: int) -> None:
+        """Save a checkpoint of the last dispatch that is done, and log the rows up to it.
+
+        Where all are done it is the one before: what is validated after the last is still to be.
+        """
         self._fetch_last()
-        meta_step = int(self.meta_state.meta_step)
+        all_done = int(self.meta_state.meta_step) == last_meta_step
+        state = self._state_before if all_done else self.meta_state
+        meta_step = int(state.meta_step)
         if meta_step > (checkpoints.latest() or 0):
-            self.log()
-            checkpoints.save(meta_step, self.meta_state, _facts(self._run))
+            self.log(meta_step)
+            checkpoints.save(meta_step, state, _facts(self._run))
             terminal.say(f"  stopped: checkpoint of meta-step {meta_step} is saved")
 
     def _fetch_last(self) -> None:

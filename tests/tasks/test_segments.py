@@ -122,6 +122,24 @@ def test_who_stops_a_segment_gets_a_checkpoint_and_goes_on_as_if_never_stopped(
             np.testing.assert_array_equal(one, two)
 
 
+def test_who_stops_the_validation_has_it_done_when_the_run_goes_on(
+    begun: Begun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(meta_training, "validate", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            begun.train(12)
+    assert sorted(path.name for path in begun.folder("checkpoints").iterdir()) == ["10"]
+    assert steps_logged(begun, "meta/loss") == list(range(1, 11))
+    assert begun.train(12) == 12
+    assert steps_logged(begun, "meta/loss") == list(range(1, 13)), "each step is logged once"
+    assert steps_logged(begun, "validation/loss") == [12]
+    assert meta_training.find_best_checkpoint.fn(begun.run).meta_step == 12
+
+
 def test_the_best_checkpoint_is_that_of_the_lowest_validation_loss(begun: Begun, validated) -> None:
     validated(-1.0, -3.0, -2.5)
     for end in (4, 8, 12):
