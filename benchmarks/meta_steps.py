@@ -15,14 +15,14 @@ from lopt.meta_training import MetaTraining, init_meta_state, meta_train
 from lopt.problems import loss_and_gradient
 
 PROBLEMS, STEPS, META_STEPS = 32, 20, 10
-MLP = {"problem": "FullyConnected", "features": 10, "hidden": [15], "samples": 100}
 SPECS = {
     "Quadratic(10)": {"problem": "Quadratic", "dimensions": 10},
-    "MLP of 178 params": {
+    "MLP of 197 params": {
         "problem": "FullyConnected",
         "features": 10,
-        "hidden": [12],
-        "classes": 2,
+        "hidden": [15],
+        "samples": 100,
+        "batch_size": 20,
     },
 }
 
