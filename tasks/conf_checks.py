@@ -152,7 +152,7 @@ def _alias(conf: PublicationConf) -> list[str]:
 
 
 def _entries(conf: Conf, sections: Sequence[str]) -> list[str]:
-    """Draw the entries with both seeds that they will be drawn with: one may be refused alone."""
+    """Draw the entries with all seeds that they will be drawn with: one may be refused alone."""
     from lopt.ensembles import draw_ensemble
     from lopt.problems.named_data_sets import named_data_sets
     from tasks.ensemble_data import stand_ins
@@ -163,13 +163,21 @@ def _entries(conf: Conf, sections: Sequence[str]) -> list[str]:
         entries = read_entries(conf.ensemble)
         data_sets = stand_ins() if named_data_sets(entries) else {}
         draw_ensemble(entries, conf.ensemble.seed, data_sets)
-        if "evaluation" in sections:
-            held_out = conf.evaluation.held_out_seed
-            words = f"with evaluation.held_out_seed = {held_out}: "
-            draw_ensemble(entries, held_out, data_sets)
+        for key, seed in _other_seeds(conf, sections).items():
+            words = f"with {key} = {seed}: "
+            draw_ensemble(entries, seed, data_sets)
     except ValueError as error:
         return [f"ensemble.entries: {conf.ensemble.entries!r} is not allowed; {words}{error}"]
     return []
+
+
+def _other_seeds(conf: Conf, sections: Sequence[str]) -> dict[str, int]:
+    """Return the seeds beside the ensemble's own, by the keys that they are of."""
+    seeds = {
+        "meta_training": ("validation_seed", conf.meta_training.validation_seed),
+        "evaluation": ("held_out_seed", conf.evaluation.held_out_seed),
+    }
+    return {f"{name}.{key}": seed for name, (key, seed) in seeds.items() if name in sections}
 
 
 def _data_sets(conf: Conf) -> list[str]:

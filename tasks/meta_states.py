@@ -66,7 +66,8 @@ def _estimator(conf: MetaTrainingConf) -> "MetaGradient":
         for field in dataclasses.fields(chosen)
         if field.name in type(conf).model_fields
     }
-    return chosen(unrolling=_unrolling(conf), **settings)  # type: ignore[no-any-return]
+    estimator: MetaGradient = chosen(unrolling=_unrolling(conf), **settings)
+    return estimator
 
 
 def _unrolling(conf: MetaTrainingConf) -> "Unrolling":
@@ -105,4 +106,5 @@ def _objective(conf: MetaTrainingConf) -> "MetaObjective":
     chosen: Any = find_class(lopt.meta_objectives, base, conf.objective)
     # The paper's form of the meta-loss with the paper's optimizer, else the released code's.
     papers = {"numerator_epsilon": conf.preset == "paper"} if chosen is AverageLogLoss else {}
-    return chosen(data=conf.objective_data, **papers)  # type: ignore[no-any-return]
+    objective: MetaObjective = chosen(data=conf.objective_data, **papers)
+    return objective

@@ -118,11 +118,14 @@ def write_release(
 
 def announce_compiling(conf: MetaTrainingConf, ensemble: EnsembleReference, done: int) -> None:
     """Say that nothing will be seen for a while, if there is a meta-step to be compiled."""
-    if done < conf.meta_steps:
-        terminal.say(
-            f"  compiling {ensemble.programs} programs: 10 to 30 s each on two cores, "
-            "less if done before"
-        )
+    if done >= conf.meta_steps:
+        return
+    first = conf.groups_per_meta_step
+    order = f", {first} at first and the others meanwhile" if 0 < first < ensemble.programs else ""
+    terminal.say(
+        f"  compiling {ensemble.programs} programs{order}: 10 to 30 s each on two cores, "
+        "less if done before"
+    )
 
 
 def segment_ends(conf: MetaTrainingConf, done: int) -> Iterator[int]:

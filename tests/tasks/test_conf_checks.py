@@ -75,17 +75,21 @@ def test_sets_that_there_are_not_are_refused(tmp_path: Path, content: str, messa
     assert message in line
 
 
-def test_entries_of_which_only_the_held_out_draw_is_refused_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", ["evaluation.held_out_seed", "meta_training.validation_seed"])
+def test_entries_of_which_only_a_later_draw_is_refused_are_refused(
+    tmp_path: Path, key: str
+) -> None:
     path = tmp_path / "entries.yaml"
     spec = "{problem: Bowl, condition_number: {choice: [1, 2, 3, 1, -5]}}"
     path.write_text(f"entries: [{{family: bowls, count: 4, spec: {spec}}}]")
     overrides = [f"ensemble.entries={path}", "ensemble.seed=5"]
     alone = ("ensemble",)
     check(read_conf(None, overrides, alone), alone)
-    (line,) = refused(*overrides, "held_out_seed=1")
-    assert line.startswith(
-        f"ensemble.entries: '{path}' is not allowed; with evaluation.held_out_seed = 1: "
-    )
+    sections = ("ensemble", key.partition(".")[0])
+    with pytest.raises(ConfError) as error:
+        check(read_conf(None, [*overrides, f"{key}=1"], sections), sections)
+    (line,) = error.value.lines
+    assert line.startswith(f"ensemble.entries: '{path}' is not allowed; with {key} = 1: ")
     assert "condition_number" in line
 
 

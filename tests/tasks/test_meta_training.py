@@ -13,3 +13,14 @@ def test_what_is_compiled_is_announced_unless_all_steps_are_done(
 ) -> None:
     announce_compiling(MetaTrainingConf(meta_steps=10, warmup_meta_steps=0), ENSEMBLE, done)
     assert ("compiling 3 programs" in capsys.readouterr().out) is said
+
+
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [(0, "3 programs: 10"), (3, "3 programs: 10"), (2, "3 programs, 2 at first")],
+)
+def test_programs_that_are_compiled_later_are_announced_as_such(
+    capsys: pytest.CaptureFixture[str], groups: int, said: str
+) -> None:
+    announce_compiling(MetaTrainingConf(groups_per_meta_step=groups), ENSEMBLE, done=0)
+    assert f"compiling {said}" in capsys.readouterr().out

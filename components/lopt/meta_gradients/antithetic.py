@@ -5,6 +5,7 @@ vector; a perturbation is one such vector for every problem.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,10 +29,19 @@ from lopt.meta_gradients.unrolling import Unrolled, Unrolling
 from lopt.meta_gradients.vectors import number_of_meta_params, vectors
 from lopt.unroll import Beginning, Trajectory, before_first_step
 
-# The two of a pair are on one problem, with the same batches and the same noise.
-PAIR = Trajectory(None, None, None, 0, 0, None)  # type: ignore[arg-type]
+# Where `vmap` finds the two of a pair: on one problem, with the same batches and the same noise.
+SHARED: Any = None
+OF_EACH: Any = 0
+PAIR = Trajectory(
+    problem=SHARED,
+    key=SHARED,
+    initial_loss=SHARED,
+    params=OF_EACH,
+    opt_state=OF_EACH,
+    inner_step=SHARED,
+)
 # They begin at one place.
-ONE_START = PAIR._replace(params=None)
+ONE_START = PAIR._replace(params=SHARED)
 
 
 def perturbations(
@@ -163,7 +173,7 @@ def unroll_pair(
     fresh = jax.vmap(begin, out_axes=ONE_START)(both)
     fresh = fresh._replace(params=jax.tree.map(_twice, fresh.params))
     pair = where(is_finished, fresh, pair)
-    axes = Unrolled(PAIR, 0, 0, 0)  # type: ignore[arg-type]
+    axes = Unrolled(PAIR, OF_EACH, OF_EACH, OF_EACH)
     return jax.vmap(unroll, in_axes=(0, PAIR), out_axes=axes)(both, pair)
 
 

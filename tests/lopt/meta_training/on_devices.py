@@ -92,7 +92,7 @@ def main() -> None:
     if sys.argv[1:] == ["shares"]:
         classes = concrete_classes(lopt.meta_gradients, MetaGradient)
         shares = {name: share_of_the_work(kind) for name, kind in classes.items()}
-        print(json.dumps(shares))  # noqa: T201
+        sys.stdout.write(json.dumps(shares))
         return
     if len(sys.argv) > 1:
         address, number = sys.argv[1], int(sys.argv[2])
@@ -107,7 +107,7 @@ def main() -> None:
         kind.__name__: {name: trained(kind, mesh) for name, mesh in meshes.items()}
         for kind in (TruncatedBackprop, NoiseReuseES)
     }
-    print(json.dumps(found | {"refused": refused(meshes["2"])}))  # noqa: T201
+    sys.stdout.write(json.dumps(found | {"refused": refused(meshes["2"])}))
 
 
 if __name__ == "__main__":
