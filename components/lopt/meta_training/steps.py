@@ -150,7 +150,7 @@ def _meta_steps(
 
     def body(step: Int[Array, ""], so_far: tuple[_Carried, Given]) -> tuple[_Carried, Given]:
         carried, given = one(so_far[0])
-        return carried, jax.tree.map(lambda all, new: all.at[step].set(new), so_far[1], given)
+        return carried, jax.tree.map(lambda kept, new: kept.at[step].set(new), so_far[1], given)
 
     carried = _Carried(
         meta_params,
