@@ -4,15 +4,20 @@ Unlike a release, a checkpoint is read only by the code that wrote it: it holds 
 the structure they belong to comes from that code.
 """
 
+import functools
 import importlib
 import json
+import logging
+import shutil
 import uuid
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
+import jax
 import numpy as np
 
+from lopt.disk_space import free_on, megabytes, why_full
 from lopt.packed_state import CheckpointError, PackedState, pack, unpack
 
 __all__ = ["CheckpointError", "Checkpoints", "Damage"]
@@ -52,12 +57,17 @@ class Checkpoints:
     def __init__(self, directory: Path, keep: int = 3) -> None:
         if keep < 1:
             raise CheckpointError(f"keep is {keep}, but at least one checkpoint has to be kept.")
-        # Orbax takes seconds to import, and declares its types only in part.
-        ocp: Any = importlib.import_module("orbax.checkpoint")
+        ocp = _orbax()
         self._directory = Path(directory).absolute()
+        # What orbax makes itself, or saves, it does only when all processes of a run do.
+        self._directory.mkdir(parents=True, exist_ok=True)
+        here = jax.process_index()
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
-            create=True,
+            create=False,
+            multiprocessing_options=ocp.options.MultiprocessingOptions(
+                primary_host=here, active_processes={here}
+            ),
             cleanup_tmp_directories=True,
             enable_async_checkpointing=False,
         )
@@ -73,8 +83,9 @@ class Checkpoints:
         """Write `meta_state` and `facts` (JSON) as the checkpoint of `meta_step`.
 
         Saving the very same thing again changes nothing. Raises `CheckpointError` if there is
-        another checkpoint of this step or a later one, if `facts` is not JSON, or if a leaf
-        is a Python number.
+        another checkpoint of this step or a later one, if `facts` is not JSON, if a leaf is a
+        Python number, or if it cannot be written: then the ones before are as they were, and
+        what was written of it is removed.
         """
         packed = pack(meta_state)
         record = {"facts": _checked(facts), "leaves": packed.listing}
@@ -84,7 +95,11 @@ class Checkpoints:
         self._check_is_newest(meta_step)
         state = self._args.StandardSave(_numbered(packed))
         composite = self._args.Composite(state=state, record=self._args.JsonSave(record))
-        self._manager.save(meta_step, args=composite, force=True)
+        try:
+            self._manager.save(meta_step, args=composite, force=True)
+        except Exception as error:
+            self._remove_parts(meta_step)
+            raise self._unwritten(meta_step, packed, error) from error
 
     def latest(self) -> int | None:
         """Return the newest meta-step there is a checkpoint of, `None` without any."""
@@ -204,11 +219,43 @@ class Checkpoints:
             "moves it away, so that that one is gone on from."
         )
 
+    def _unwritten(self, meta_step: int, packed: PackedState, error: Exception) -> CheckpointError:
+        full, latest = why_full(error), self.latest()
+        reason = full or f"{type(error).__name__}: {error}"
+        if latest == meta_step:
+            return CheckpointError(
+                f"The checkpoint {self._directory / str(meta_step)} is written, but those that it "
+                f"makes superfluous cannot be removed: {reason}."
+            )
+        wanted = megabytes(sum(array.nbytes for array in packed.arrays))
+        before = "There is none before it" if latest is None else f"That of {latest} is whole"
+        return CheckpointError(
+            f"The checkpoint of meta-step {meta_step} in {self._directory} cannot be written: "
+            f"{reason}. It takes more than {wanted}, and {free_on(self._directory)} are free. "
+            f"{before}: {'make room' if full else 'mend that'}, and go on from there."
+        )
+
+    def _remove_parts(self, meta_step: int) -> None:
+        """Give back the space, which others need to say that there is none."""
+        for part in self._directory.glob(f"{meta_step}.orbax-checkpoint-tmp*"):
+            shutil.rmtree(part, ignore_errors=True)
+        self._manager.reload()
+
     def _move_aside(self, meta_step: int) -> Path:
         target = self._directory / f"damaged-{meta_step}-{uuid.uuid4().hex[:8]}"
         moved = (self._directory / str(meta_step)).rename(target)
         self._manager.reload()
         return moved
+
+
+# Orbax takes seconds to import, and declares its types only in part.
+@functools.cache
+def _orbax() -> Any:
+    # It also logs, from threads of its own, the tracebacks of what it raises.
+    logging.getLogger("absl").addFilter(
+        lambda record: not (record.exc_info and "orbax" in record.pathname)
+    )
+    return importlib.import_module("orbax.checkpoint")
 
 
 def _checked(facts: dict[str, Any]) -> dict[str, Any]:
