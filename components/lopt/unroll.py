@@ -4,8 +4,10 @@ Everything here is written for a single trajectory; estimators `vmap` it.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
@@ -14,6 +16,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from lopt.architectures import LearnedOptimizer, RandomLearningRate, eval_params
 from lopt.problems import Problem, loss_and_gradient
 from lopt.problems.base import Params
+from lopt.steady_weights import scan_with_weights
 
 
 class Beginning(NamedTuple):
@@ -160,19 +163,23 @@ def unroll(
     trajectory, losses = unroll(optimizer, trajectory, inner_steps=20)
     ```
     """
+    arrays, rest = eqx.partition(optimizer, eqx.is_inexact_array)
 
     # What is fixed stays out of the loop's carry: differentiating would keep a copy a step.
     def step(
-        carry: tuple[Params, optax.OptState, Int[Array, ""]], _: None
+        arrays: PyTree[Array], carry: tuple[Params, optax.OptState, Int[Array, ""]]
     ) -> tuple[tuple[Params, optax.OptState, Int[Array, ""]], Any]:
         params, opt_state, count = carry
         before = trajectory._replace(params=params, opt_state=opt_state, inner_step=count)
-        after = inner_step(optimizer, before, second_derivatives)
+        after = inner_step(eqx.combine(arrays, rest), before, second_derivatives)
         return (after.params, after.opt_state, after.inner_step), remember(after)
 
     carry = (trajectory.params, trajectory.opt_state, trajectory.inner_step)
-    # Nothing can be computed twice by mistake inside a loop, which is what it would prevent.
-    body = jax.checkpoint(step, prevent_cse=False) if rematerialise else step
-    carry, remembered = jax.lax.scan(body, carry, None, length=inner_steps)
+    if rematerialise:
+        # Nothing can be computed twice by mistake inside a loop, which is what it would prevent.
+        body = jax.checkpoint(partial(step, arrays), prevent_cse=False)
+        carry, remembered = jax.lax.scan(lambda carry, _: body(carry), carry, length=inner_steps)
+    else:
+        carry, remembered = scan_with_weights(step, arrays, carry, inner_steps)
     params, opt_state, count = carry
     return trajectory._replace(params=params, opt_state=opt_state, inner_step=count), remembered

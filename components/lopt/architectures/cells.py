@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from lopt.architectures.features import mixed, tanh
+
 
 def scaled_normal(key: Key[Array, ""], fan_in: int, fan_out: int, scale: float = 0.5) -> Array:
     """Draw a float32 matrix `[fan_in, fan_out]` with standard deviation scale/sqrt(fan_in).
@@ -87,10 +89,11 @@ class BiasGRU(eqx.Module):
         from_x = jnp.concatenate([self.gates.matrix[:inputs], self.candidate.matrix[:inputs]], 1)
         constant = jnp.concatenate([self.gates.bias, self.candidate.bias])[:, None]
         pre = from_x.T @ x + (constant if bias is None else constant + bias)
-        gates = jax.nn.sigmoid(pre[: 2 * hidden] + self.gates.matrix[inputs:].T @ h)
-        reset, update = gates[:hidden], gates[hidden:]
-        candidate = jnp.tanh(pre[2 * hidden :] + self.candidate.matrix[inputs:].T @ (reset * h))
-        return update * h + (1 - update) * candidate
+        for_gates, for_candidate = jnp.split(pre, [2 * hidden])
+        gates = jax.nn.sigmoid(for_gates + self.gates.matrix[inputs:].T @ h)
+        reset, update = jnp.split(gates, 2)
+        candidate = tanh(for_candidate + self.candidate.matrix[inputs:].T @ (reset * h))
+        return mixed(update, h, candidate)
 
 
 def read_off(

@@ -5,9 +5,11 @@ of the released code (PAPER.md section 3.6).
 """
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 LARGEST_GRADIENT = 1e15
@@ -33,7 +35,7 @@ def clean(gradient: Float[Array, " *shape"]) -> Float[Array, " *shape"]:
 def timescales(decay: Float[Array, " n"], scales: int) -> Float[Array, "scales n"]:
     """Return decay^(2^-s) for every scale s: each averages over about twice the last one's time.
 
-    The paper's eq. (1); repeated square roots as in the released code.
+    The paper's eq. (1); the released code takes square roots of square roots.
 
     **Example**
 
@@ -41,11 +43,28 @@ def timescales(decay: Float[Array, " n"], scales: int) -> Float[Array, "scales n
     timescales(jnp.full((5,), 0.9), scales=4)[:, 0]  # 0.900, 0.949, 0.974, 0.987
     ```
     """
-    # The square root of 0 has no finite derivative.
-    rows = [jnp.maximum(decay, 1e-12)]
-    for _ in range(scales - 1):
-        rows.append(jnp.sqrt(rows[-1]))
-    return jnp.stack(rows)
+    return _roots(scales, decay)
+
+
+# Derivatives by hand, here and below: those of the single operations are many times as many
+# numbers to be kept at every step of an unroll.
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _roots(scales: int, decay: Float[Array, " n"]) -> Float[Array, "scales n"]:
+    # All rows by one operation: rows put together have a layout that others have to be copied to.
+    # The root of 0 has no finite derivative.
+    logarithm = jnp.log(jnp.maximum(decay, 1e-12))
+    return jnp.exp(_exponents(scales) * logarithm[None])
+
+
+@_roots.defjvp
+def _roots_jvp(scales: int, primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    roots = _roots(scales, *primals)
+    inverse = jnp.where(primals[0] > 1e-12, 1 / primals[0], 0.0)
+    return roots, _exponents(scales) * roots * (inverse * tangents[0])[None]
+
+
+def _exponents(scales: int) -> Float[Array, "scales 1"]:
+    return jnp.asarray(0.5 ** np.arange(scales), jnp.float32)[:, None]
 
 
 def average(
@@ -65,7 +84,31 @@ def average(
     average(jnp.zeros((4, 5)), jnp.ones((1, 5)), jnp.full((4, 5), 0.9), jnp.array(True))
     ```
     """
-    return jnp.where(first, jnp.broadcast_to(new, old.shape), decay * old + (1 - decay) * new)
+    return mixed(jnp.where(first, 0.0, decay), old, new)
+
+
+@jax.custom_jvp
+def mixed(
+    kept: Float[Array, " *#shape"], old: Float[Array, " *#shape"], new: Float[Array, " *#shape"]
+) -> Float[Array, " *shape"]:
+    """Return kept * old + (1 - kept) * new.
+
+    **Example**
+
+    ```python
+    mixed(jnp.array(0.9), jnp.zeros(3), jnp.ones(3))  # 0.1
+    ```
+    """
+    return kept * old + (1 - kept) * new
+
+
+@mixed.defjvp
+def _mixed_jvp(
+    primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]
+) -> tuple[Array, Array]:
+    kept, old, new = primals
+    by_kept, by_old, by_new = tangents
+    return mixed(*primals), (old - new) * by_kept + kept * (by_old - by_new) + by_new
 
 
 def scaled_momenta(
@@ -85,11 +128,13 @@ def scaled_momenta(
     return arsinh(scaled) if squash else scaled
 
 
+@jax.custom_jvp
 def arsinh(x: Float[Array, " *shape"]) -> Float[Array, " *shape"]:
     """Return the inverse hyperbolic sine, with as many digits as float32 has.
 
-    The compiler's own takes a fifth of an unroll on a CPU. The logarithm of 1 + u is taken
-    as Kahan does: the error of rounding 1 + u is made up for by a factor.
+    The compiler's own takes a fifth of an unroll on a CPU. What rounding takes from 1 + u is
+    given back to its logarithm; a choice between two formulas for small and large u would
+    keep a processor from computing several at once. Beyond 1e19 it is that of half of x.
 
     **Example**
 
@@ -98,11 +143,34 @@ def arsinh(x: Float[Array, " *shape"]) -> Float[Array, " *shape"]:
     ```
     """
     size = jnp.abs(x)
-    u = size + size * size / (1 + jnp.sqrt(size * size + 1))
+    u = size + size * (size / (1 + jnp.sqrt(size * size + 1)))
     rounded = 1 + u
-    exact = rounded == 1
-    logarithm = jnp.where(exact, u, jnp.log(rounded) * (u / jnp.where(exact, 1.0, rounded - 1)))
-    return jnp.sign(x) * logarithm
+    return jnp.copysign(jnp.log(rounded) - ((rounded - 1) - u) / rounded, x)
+
+
+@arsinh.defjvp
+def _arsinh_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (x,) = primals
+    return arsinh(x), jax.lax.rsqrt(x * x + 1) * tangents[0]
+
+
+@jax.custom_jvp
+def tanh(x: Float[Array, " *shape"]) -> Float[Array, " *shape"]:
+    """Return the hyperbolic tangent.
+
+    **Example**
+
+    ```python
+    tanh(jnp.array([0.0, 1.0]))  # 0.0, 0.762
+    ```
+    """
+    return jnp.tanh(x)
+
+
+@tanh.defjvp
+def _tanh_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    result = tanh(*primals)
+    return result, (1 - result * result) * tangents[0]
 
 
 def relative_magnitudes(mean_squares: Float[Array, "scales n"]) -> Float[Array, "scales n"]:

@@ -15,6 +15,7 @@ from lopt.architectures import LearnedOptimizer
 from lopt.ensembles import Group
 from lopt.meta_gradients.base import Estimate
 from lopt.meta_gradients.combining import combine_along
+from lopt.meta_gradients.noise import standard_normal
 from lopt.meta_gradients.places import (
     Places,
     Renewal,
@@ -55,9 +56,7 @@ def perturbations(
     noise = perturbations(jax.random.key(0), optimizer, problems=24, deviation=0.01)
     ```
     """
-    return deviation * jax.random.normal(
-        key, (problems, number_of_meta_params(optimizer)), jnp.float32
-    )
+    return perturbations_of(jax.random.split(key, problems), optimizer, deviation)
 
 
 def perturbations_of(
@@ -74,7 +73,7 @@ def perturbations_of(
     size = number_of_meta_params(optimizer)
 
     def draw(key: Key[Array, ""]) -> Float[Array, " meta_params"]:
-        return deviation * jax.random.normal(key, (size,), jnp.float32)
+        return deviation * standard_normal(key, size)
 
     return jax.vmap(draw)(keys)
 

@@ -1,0 +1,137 @@
+"""A traced function as one flat list of equations, however many calls it was written in."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+
+# What `jax.jit` inside the function leaves behind; other calls have derivatives of their own.
+_CALLS = ("jit", "pjit", "closed_call", "core_call")
+
+
+class Constant(NamedTuple):
+    """A value that is known when the function is traced."""
+
+    value: Any
+
+
+# A number stands for a value of the function: an argument's or an equation's.
+Atom = int | Constant
+
+
+class Equation(NamedTuple):
+    """One operation, what it reads and the numbers of what it writes."""
+
+    eqn: JaxprEqn
+    reads: tuple[Atom, ...]
+    writes: tuple[int, ...]
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """What it reads, without the constants."""
+        return frozenset(atom for atom in self.reads if isinstance(atom, int))
+
+    @property
+    def forms(self) -> list[jax.core.ShapedArray]:
+        """Shapes and dtypes of what it writes."""
+        return [_form(variable) for variable in self.eqn.outvars]
+
+    @property
+    def read_forms(self) -> list[jax.core.ShapedArray]:
+        """Shapes and dtypes of what it reads, constants included."""
+        return [_form(variable) for variable in self.eqn.invars]
+
+    def run(self, values: Mapping[int, Any]) -> dict[int, Any]:
+        """Compute what it writes, by number.
+
+        https://docs.jax.dev/en/latest/notebooks/Writing_custom_interpreters_in_Jax.html
+        """
+        primitive = self.eqn.primitive
+        params = primitive.get_bind_params(self.eqn.params)
+        with self.eqn.ctx.manager:
+            written = primitive.bind(*read(self.reads, values), **params)
+        return dict(
+            zip(self.writes, written if primitive.multiple_results else [written], strict=True)
+        )
+
+
+def read(atoms: Sequence[Atom], values: Mapping[int, Any]) -> list[Any]:
+    """Look atoms up.
+
+    **Example**
+
+    ```python
+    read([0, Constant(2.0)], {0: 1.0})  # [1.0, 2.0]
+    ```
+    """
+    return [atom.value if isinstance(atom, Constant) else values[atom] for atom in atoms]
+
+
+class Inlined(NamedTuple):
+    """A traced function: the first numbers are its arguments, in order."""
+
+    equations: list[Equation]
+    outputs: list[Atom]
+
+
+def inlined(closed: ClosedJaxpr) -> Inlined:
+    """Lay the equations out one after the other, those of inner calls in their place.
+
+    What the function closes over comes first among the arguments, as `closed.consts` has it.
+
+    **Example**
+
+    ```python
+    flat = inlined(jax.make_jaxpr(lambda x: jnp.where(x > 0, x, 0.0))(1.0))
+    ```
+    """
+    jaxpr = closed.jaxpr
+    numbers = itertools.count(len(jaxpr.constvars) + len(jaxpr.invars))
+    equations: list[Equation] = []
+    every = [*jaxpr.constvars, *jaxpr.invars]
+    outputs = _append(equations, jaxpr, dict(zip(every, itertools.count(), strict=False)), numbers)
+    return Inlined(equations, outputs)
+
+
+def _append(
+    equations: list[Equation], jaxpr: Jaxpr, known: dict[Any, Atom], numbers: Iterator[int]
+) -> list[Atom]:
+    def read(variables: Sequence[Any]) -> list[Atom]:
+        return [
+            Constant(variable.val) if isinstance(variable, Literal) else known[variable]
+            for variable in variables
+        ]
+
+    for eqn in jaxpr.eqns:
+        reads = read(eqn.invars)
+        writes: Sequence[Atom]
+        if eqn.primitive.name in _CALLS:
+            writes = _append_call(equations, eqn.params, reads, numbers)
+        else:
+            fresh = tuple(next(numbers) for _ in eqn.outvars)
+            equations.append(Equation(eqn, tuple(reads), fresh))
+            writes = fresh
+        known.update(zip(eqn.outvars, writes, strict=True))
+    return read(jaxpr.outvars)
+
+
+def _append_call(
+    equations: list[Equation],
+    params: Mapping[str, Any],
+    reads: Sequence[Atom],
+    numbers: Iterator[int],
+) -> list[Atom]:
+    inner = params["jaxpr"] if "jaxpr" in params else params["call_jaxpr"]
+    jaxpr, constants = (
+        (inner.jaxpr, inner.consts) if isinstance(inner, ClosedJaxpr) else (inner, ())
+    )
+    atoms = [*(Constant(value) for value in constants), *reads]
+    known = dict(zip([*jaxpr.constvars, *jaxpr.invars], atoms, strict=True))
+    return _append(equations, jaxpr, known, numbers)
+
+
+def _form(variable: Any) -> jax.core.ShapedArray:
+    form: jax.core.ShapedArray = variable.aval
+    return form

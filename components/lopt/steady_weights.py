@@ -1,0 +1,239 @@
+"""A loop whose weights stand still, to be differentiated with respect to them.
+
+What depends on the weights alone is computed once, before the loop. Where a step multiplies
+by a matrix made of them, the matrix's gradient is not added up step by step: the loop gives
+both factors of each step's part, and one product over all steps follows it. For many
+problems side by side, all their gradients would otherwise be read and written at every step.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.custom_derivatives import CustomVJPPrimal, SymbolicZero
+from jaxtyping import Array, PyTree
+
+from lopt.inlining import Equation, Inlined, inlined, read
+
+# By their numbers. Constants of a trace can be Python's numbers, so they are of any type.
+Numbered = dict[int, Any]
+Many = Sequence[Any]
+
+
+def scan_with_weights(
+    body: Callable[[Any, Any], tuple[Any, Any]],
+    weights: PyTree[Array],
+    carry: PyTree[Array],
+    length: int,
+) -> tuple[Any, Any]:
+    """Do what `jax.lax.scan` does with `lambda carry, _: body(weights, carry)`.
+
+    Gives the same values, and the same derivatives with respect to weights and carry, up to
+    rounding.
+
+    Raises `TypeError` if it is differentiated with respect to what `body` closes over, or in
+    forward mode.
+
+    **Example**
+
+    ```python
+    def body(matrix, x):
+        return matrix @ x, x.sum()
+
+    x, sums = scan_with_weights(body, jnp.eye(3), jnp.ones(3), length=5)
+    ```
+    """
+    leaves, structure = jax.tree.flatten((weights, carry))
+    count = len(jax.tree.leaves(weights))
+
+    def flat(*leaves: Array) -> Any:
+        return body(*jax.tree.unflatten(structure, leaves))
+
+    closed, form = jax.make_jaxpr(flat, return_shape=True)(*leaves)
+    plan = _plan(inlined(closed), len(closed.consts), count, length)
+    known = dict(enumerate([*closed.consts, *leaves[:count]]))
+    for equation in plan.before:
+        known.update(equation.run(known))
+    invariants = {number: known[number] for number in plan.invariants}
+    outputs = _differentiable(plan)(invariants, leaves[count:], closed.consts)
+    carry, remembered = jax.tree.unflatten(jax.tree.structure(form), outputs)
+    return carry, remembered
+
+
+class _Product(NamedTuple):
+    """A product whose one factor is steady, while the other changes from step to step."""
+
+    equation: Equation
+    # The numbers of the two, and the place of the steady one.
+    steady: int
+    factor: int
+    place: int
+
+    def gradient(self, steady: Array, factors: Array, cotangents: Array) -> Array:
+        """Return the steady factor's gradient, of the others and the cotangents of all steps."""
+
+        def all_steps(steady: Array) -> Array:
+            return jax.vmap(lambda factor: self.of(steady, factor))(factors)
+
+        (gradient,) = jax.linear_transpose(all_steps, steady)(cotangents)
+        return jnp.asarray(gradient)
+
+    def of(self, steady: Array, factor: Array) -> Array:
+        """Multiply."""
+        factors = (factor, steady) if self.place else (steady, factor)
+        params = self.equation.eqn.params
+        return jnp.asarray(jax.lax.dot_general_p.bind(*factors, **params))
+
+    def no_taps(self, length: int) -> Array:
+        """Return what is added to the product of each step so as to be differentiated by."""
+        (form,) = self.equation.forms
+        return jnp.zeros((length, *form.shape), form.dtype)
+
+
+class _Plan(NamedTuple):
+    """What of a body comes before the loop, and which products have their gradient after it."""
+
+    program: Inlined
+    # The program's first arguments; what follows them is carried.
+    constants: int
+    weights: int
+    length: int
+    before: list[Equation]
+    during: list[Equation]
+    # What the loop takes from before it.
+    invariants: list[int]
+    # By the number of what they write.
+    products: dict[int, _Product]
+
+
+def _plan(program: Inlined, constants: int, weights: int, length: int) -> _Plan:
+    steady = set(range(constants, constants + weights))
+    fixed = steady | set(range(constants))
+    before, during, products = [], [], {}
+    for equation in program.equations:
+        reads = equation.numbers
+        if reads & steady and reads <= fixed and not _grows(equation):
+            before.append(equation)
+            steady.update(equation.writes)
+            fixed.update(equation.writes)
+            continue
+        during.append(equation)
+        if equation.eqn.primitive is jax.lax.dot_general_p and len(reads & steady) == 1:
+            (matrix,) = reads & steady
+            (factor,) = reads - steady
+            product = _Product(equation, matrix, factor, equation.reads.index(matrix))
+            products[equation.writes[0]] = product
+    used = {atom for atom in program.outputs if isinstance(atom, int)}
+    used = used.union(*(equation.numbers for equation in during))
+    invariants = sorted(steady & used)
+    return _Plan(program, constants, weights, length, before, during, invariants, products)
+
+
+def _grows(equation: Equation) -> bool:
+    """Tell what is better made at every step than read from memory."""
+    read = sum(math.prod(form.shape) for form in equation.read_forms)
+    return bool(sum(math.prod(form.shape) for form in equation.forms) > read)
+
+
+def _differentiable(plan: _Plan) -> Callable[..., list[Any]]:
+    """Return the loop as a function of its invariants, its carry and its constants."""
+
+    @jax.custom_vjp
+    def loop(invariants: Numbered, carry: Many, constants: Many) -> list[Any]:
+        return _scan(plan, invariants, carry, constants, {})[0]
+
+    def forward(*arguments: Any) -> Any:
+        invariants, carry, constants = jax.tree.map(
+            lambda leaf: leaf.value, arguments, is_leaf=_is_primal
+        )
+        _check_steady(arguments[2])
+
+        def run(invariants: Numbered, carry: Many, taps: Numbered) -> Any:
+            return _scan(plan, invariants, carry, constants, taps)
+
+        taps = {number: one.no_taps(plan.length) for number, one in plan.products.items()}
+        outputs, backward, factors = jax.vjp(run, invariants, carry, taps, has_aux=True)
+        matrices = {one.steady: invariants[one.steady] for one in plan.products.values()}
+        return outputs, (backward, factors, matrices)
+
+    def backward(residuals: Any, cotangents: list[Any]) -> tuple[Any, Any, None]:
+        backward, factors, matrices = residuals
+        invariants, carry, taps = backward([_instance(one) for one in cotangents])
+        for number, one in plan.products.items():
+            matrix = matrices[one.steady]
+            found = one.gradient(matrix, factors[one.factor], taps[number])
+            invariants[one.steady] = invariants[one.steady] + found
+        return invariants, carry, None
+
+    loop.defvjp(forward, backward, symbolic_zeros=True)
+    return loop
+
+
+def _is_primal(node: Any) -> bool:
+    return isinstance(node, CustomVJPPrimal)
+
+
+def _check_steady(constants: Many) -> None:
+    for constant in constants:
+        if constant.perturbed and jnp.issubdtype(jnp.result_type(constant.value), jnp.inexact):
+            raise TypeError(
+                f"The body closes over an array of shape {np.shape(constant.value)} by which the "
+                "loop is to be differentiated, but it has derivatives by weights and carry alone: "
+                "make it one of these."
+            )
+
+
+def _instance(cotangent: Any) -> Any:
+    """Make an array of a zero; integers have no cotangent but that of a type without size."""
+    if not isinstance(cotangent, SymbolicZero):
+        return cotangent
+    dtype = cotangent.dtype
+    if dtype == jax.dtypes.float0:
+        return np.zeros(cotangent.shape, dtype)
+    return jnp.zeros(cotangent.shape, dtype)
+
+
+def _scan(
+    plan: _Plan,
+    invariants: Numbered,
+    carry: Many,
+    constants: Many,
+    taps: Numbered,
+) -> tuple[list[Any], Numbered]:
+    """Run the loop; return the carry, what it remembers, and the factors of tapped products."""
+    steady = dict(enumerate(constants)) | invariants
+    first = plan.constants + plan.weights
+
+    def step(carry: Many, taps: Numbered) -> tuple[Many, tuple[Many, Numbered]]:
+        values, factors = steady | dict(enumerate(carry, first)), {}
+        for equation in plan.during:
+            number = equation.writes[0] if equation.writes else None
+            if number in taps:
+                product = plan.products[number]
+                factors[product.factor] = values[product.factor]
+                weights = jax.lax.stop_gradient(values[product.steady])
+                made = product.of(weights, values[product.factor])
+                values[number] = _tapped(made, taps[number])
+            else:
+                values |= equation.run(values)
+        outputs = read(plan.program.outputs, values)
+        return outputs[: len(carry)], (outputs[len(carry) :], factors)
+
+    start: Many = list(carry)
+    last, (remembered, factors) = jax.lax.scan(step, start, taps, length=plan.length)
+    return [*last, *remembered], factors
+
+
+@jax.custom_jvp
+def _tapped(product: Array, tap: Array) -> Array:
+    """Return the product; its cotangent is the tap's, too, which no time is spent to add."""
+    del tap
+    return product
+
+
+@_tapped.defjvp
+def _tapped_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    return primals[0], tangents[0] + tangents[1]
