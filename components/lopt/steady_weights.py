@@ -1,9 +1,10 @@
 """A loop whose weights stand still, to be differentiated with respect to them.
 
 What depends on the weights alone is computed once, before the loop. Where a step multiplies
-by a matrix made of them, the matrix's gradient is not added up step by step: the loop gives
-both factors of each step's part, and one product over all steps follows it. For many
-problems side by side, all their gradients would otherwise be read and written at every step.
+by a matrix made of them that is larger than what it is multiplied by, the matrix's gradient is
+not added up step by step: the loop gives both factors of each step's part, and one product over
+all steps follows it. For many problems side by side, all their gradients would otherwise be
+read and written at every step.
 """
 
 import math
@@ -124,8 +125,9 @@ def _plan(program: Inlined, constants: int, weights: int, length: int) -> _Plan:
         if equation.eqn.primitive is jax.lax.dot_general_p and len(reads & steady) == 1:
             (matrix,) = reads & steady
             (factor,) = reads - steady
-            product = _Product(equation, matrix, factor, equation.reads.index(matrix))
-            products[equation.writes[0]] = product
+            if _is_larger(equation, matrix):
+                product = _Product(equation, matrix, factor, equation.reads.index(matrix))
+                products[equation.writes[0]] = product
     used = {atom for atom in program.outputs if isinstance(atom, int)}
     used = used.union(*(equation.numbers for equation in during))
     invariants = sorted(steady & used)
@@ -136,6 +138,13 @@ def _grows(equation: Equation) -> bool:
     """Tell what is better made at every step than read from memory."""
     read = sum(math.prod(form.shape) for form in equation.read_forms)
     return bool(sum(math.prod(form.shape) for form in equation.forms) > read)
+
+
+def _is_larger(equation: Equation, matrix: int) -> bool:
+    """Tell whether a gradient to be added up is more than the factors that it can be made of."""
+    size = math.prod(equation.read_forms[equation.reads.index(matrix)].shape)
+    forms = [*equation.read_forms, *equation.forms]
+    return bool(2 * size > sum(math.prod(form.shape) for form in forms))
 
 
 def _differentiable(plan: _Plan) -> Callable[..., list[Any]]:
