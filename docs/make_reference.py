@@ -42,6 +42,7 @@ METRICS = """
 | meta-train | `inner/exploded`, `inner/exploded/<family>` | trajectories that began anew because of `explosion_factor` (by family only where not 0) |
 | meta-train | `inner/steps` | inner steps of a meta-step, over all its problems; a pair of evolution strategies takes two |
 | meta-train | `inner/steps_per_second` | inner steps of a dispatch, by the seconds since the one before |
+| meta-train | `system/...` | what MLflow reads of the machine every 10 s: cores, memory, disk, network, and GPUs of NVIDIA |
 | evaluate-release | `evaluation/area/<target>/<optimizer>/<choice>` | mean over steps and seeds of log10(loss / first loss) |
 | evaluate-release | `evaluation/final/...` | log10(loss / first loss) after the last step |
 | evaluate-release | `evaluation/difference/<target>/<optimizer>/<choice>` | area of the learned optimizer minus that of another |

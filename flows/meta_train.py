@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from tasks import accelerators, command_line, run_choice, terminal, tracking
+from tasks import accelerators, command_line, run_choice, system_metrics, terminal, tracking
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, EnsembleConf, MetaTrainingConf
 from tasks.curves import log_curve
@@ -45,7 +45,10 @@ def meta_train(
             return release_of(folder)
         resumed = folder.record.mlflow_run_id
         confs = {"ensemble": ensemble, "meta_training": folder.seeded(meta_training)}
-        with tracking.tracked("meta-train", confs, parent_mlflow_run_id, resumed) as mlflow_run_id:
+        with (
+            tracking.tracked("meta-train", confs, parent_mlflow_run_id, resumed) as mlflow_run_id,
+            system_metrics.logged(mlflow_run_id),
+        ):
             if mlflow_run_id != resumed:
                 log_ensemble(mlflow_run_id, drawn, "meta-training")
             run = folder.noted(mlflow_run_id=mlflow_run_id).reference()

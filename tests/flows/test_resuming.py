@@ -23,6 +23,7 @@ def start(home: Path, server: str, jax_cache: Path) -> "subprocess.Popen[bytes]"
         "PREFECT_API_URL": server,
         "JAX_COMPILATION_CACHE_DIR": str(jax_cache),
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
+        "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "0.5",
     }
     home.mkdir(exist_ok=True)
     users_folder(home).mkdir(exist_ok=True)
@@ -81,3 +82,4 @@ def test_a_killed_run_goes_on_and_ends_with_the_bits_of_one_never_killed(
     run = client.get_run(mlflow_run_id)
     assert run.info.status == "FINISHED"
     assert len(run.inputs.dataset_inputs) == 1
+    assert run.data.metrics["system/cpu_utilization_percentage"] > 0

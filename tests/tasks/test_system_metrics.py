@@ -1,0 +1,51 @@
+"""What the machine does while a run works, in the store that MLflow really has."""
+
+import time
+
+import pytest
+
+from tasks import system_metrics, tracking
+
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("home")]
+NAME = "system/cpu_utilization_percentage"
+OTHERS = {"system/system_memory_usage_percentage", "system/disk_available_megabytes"}
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
+
+
+def numbers(mlflow_run_id: str) -> list[int]:
+    history = tracking.client().get_metric_history(mlflow_run_id, NAME)
+    assert all(0 <= point.value <= 100 for point in history)
+    return [point.step for point in history]
+
+
+def wait_for_more(mlflow_run_id: str, than: int) -> None:
+    end = time.monotonic() + 60
+    while len(numbers(mlflow_run_id)) <= than:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_run_says_what_the_machine_did_and_goes_on_with_it_when_it_goes_on() -> None:
+    with tracking.tracked("stage", {}) as mlflow_run_id:
+        with system_metrics.logged(mlflow_run_id):
+            wait_for_more(mlflow_run_id, than=1)
+        found = numbers(mlflow_run_id)
+        time.sleep(0.2)
+        assert numbers(mlflow_run_id) == found, "it has not ended"
+        with system_metrics.logged(mlflow_run_id):
+            wait_for_more(mlflow_run_id, than=len(found))
+        assert numbers(mlflow_run_id) == list(range(len(numbers(mlflow_run_id))))
+        assert set(tracking.client().get_run(mlflow_run_id).data.metrics) > OTHERS | {NAME}
+
+
+def test_whoever_switches_it_off_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
+    with tracking.tracked("stage", {}) as mlflow_run_id:
+        with system_metrics.logged(mlflow_run_id):
+            time.sleep(0.2)
+        assert numbers(mlflow_run_id) == []
