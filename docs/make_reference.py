@@ -68,6 +68,8 @@ def _section(name: str) -> str:
 
 
 def _shown(default: object) -> str:
+    if default is None:
+        return "null"
     return f"[{', '.join(map(str, default))}]" if isinstance(default, tuple) else str(default)
 
 

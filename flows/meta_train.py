@@ -36,6 +36,7 @@ def meta_train(
     check_given({"ensemble": ensemble, "meta_training": meta_training})
     terminal.heading("Meta-training")
     accelerators.prepare(meta_training)
+    terminal.say(f"  {accelerators.described(meta_training)}")
     drawn = draw_ensemble(ensemble)
     held_out = draw_ensemble(ensemble.with_seed(meta_training.validation_seed))
     with run_choice.given_or_opened(run_directory, meta_training, drawn.digest) as folder:

@@ -35,12 +35,25 @@ def library_digest() -> str:
     """
     import jax
 
+    return source_digest(jax.default_backend())
+
+
+def source_digest(*more: str) -> str:
+    """Return the same without looking for what JAX computes with, and with `more` in it."""
     import lopt
 
-    basis = [jax.default_backend(), *(f"{name} {version(name)}" for name in PACKAGES)]
+    basis = [*more, *(f"{name} {version(name)}" for name in PACKAGES)]
     digest = hashlib.sha256("\n".join(basis).encode())
     # Where it is installed: an image has the wheel and no components/.
     for path in sorted(Path(lopt.__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def program_digest() -> str:
+    """Return the SHA-256 of the source of lopt, what it runs on, and the tasks."""
+    digest = hashlib.sha256(source_digest().encode())
+    for path in sorted((REPOSITORY / "tasks").rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

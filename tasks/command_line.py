@@ -4,22 +4,24 @@ import argparse
 import inspect
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from prefect.utilities.callables import parameter_docstrings
 
-from tasks.conf_checks import check
+from tasks import assembly, processes
 from tasks.conf_errors import ConfError, allowed, field_schema
 from tasks.conf_files import SECTIONS, read_conf
 from tasks.confs import Conf
 from tasks.errors import is_ours
+from tasks.following import follow
+from tasks.processes import REFUSED
+from tasks.stopping import StoppedAtOnceError
 
 BEGIN_ANEW = "The same command begins anew."
-REFUSED = 2
-"""Exit status for a conf that is not valid, as for an option that there is not."""
 
 
 def main(
@@ -34,20 +36,34 @@ def main(
     """
     sections, names = _parameters(flow)
     options = _parser(flow, sections, names).parse_args(arguments)
+    with processes.ending_together(), _in_a_line(if_stopped):
+        try:
+            conf = read_conf(options.conf, options.set, sections)
+            assembly.checked(conf, sections, flow.__name__)
+        except ConfError as error:
+            sys.exit(_refuse(error))
+        # Without this a SIGTERM would end the process with nothing told to MLflow or Prefect.
+        signal.signal(signal.SIGTERM, _exit)
+        found = processes.company()
+        if found is not None and not found.leads:
+            follow(found, conf)
+        values = {name: getattr(conf, name) for name in sections}
+        try:
+            flow(**values, **{name: getattr(options, name) for name in names})
+        except KeyboardInterrupt:
+            sys.exit(f"Interrupted. {if_stopped}")
+        except SystemExit:
+            sys.exit(f"Stopped. {if_stopped}")
+
+
+@contextmanager
+def _in_a_line(if_stopped: str) -> Iterator[None]:
+    """End with one line where that says what to do, instead of a traceback."""
     try:
-        conf = read_conf(options.conf, options.set, sections)
-        check(conf, sections)
-    except ConfError as error:
-        sys.exit(_refuse(error))
-    # Without this a SIGTERM would end the process with nothing told to MLflow or Prefect.
-    signal.signal(signal.SIGTERM, _exit)
-    values = {name: getattr(conf, name) for name in sections}
-    try:
-        flow(**values, **{name: getattr(options, name) for name in names})
-    except KeyboardInterrupt:
-        sys.exit(f"Interrupted. {if_stopped}")
-    except SystemExit:
-        sys.exit(f"Stopped. {if_stopped}")
+        yield
+    except StoppedAtOnceError:
+        processes.leave(1)
+        sys.exit(f"Stopped at once. {if_stopped}")
     except Exception as error:
         if not is_ours(error):
             raise
@@ -97,6 +113,8 @@ def _key_help(sections: Sequence[str]) -> list[str]:
 
 
 def _shown(default: object) -> str:
+    if default is None:
+        return "null"
     return f"[{', '.join(map(str, default))}]" if isinstance(default, tuple) else str(default)
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tasks import accelerators
+from tasks import accelerators, processes
 from tasks.conf_errors import ConfError
 from tasks.confs import (
     Conf,
@@ -17,6 +17,20 @@ from tasks.confs import (
 
 def check(conf: Conf, sections: Sequence[str]) -> None:
     """Raise `ConfError` if what the sections name is not there or does not fit."""
+    lines = mistakes(conf, sections)
+    if "meta_training" in sections:
+        # First, for drawing problems looks for devices, and then it is too late to make them.
+        lines += accelerators.refusal(conf.meta_training)
+    if "ensemble" in sections:
+        lines += _entries(conf, sections)
+    if "ensemble" in sections and "datasets" in sections:
+        lines += _data_sets(conf)
+    if lines:
+        raise ConfError(lines)
+
+
+def mistakes(conf: Conf, sections: Sequence[str]) -> list[str]:
+    """Return what is wrong with the values themselves, before any device is looked for."""
     lines: list[str] = []
     if "meta_training" in sections:
         lines += _architecture(conf.meta_training)
@@ -24,7 +38,6 @@ def check(conf: Conf, sections: Sequence[str]) -> None:
         lines += _lengths(conf.meta_training)
         lines += _classes(conf.meta_training)
         lines += _held_out_seeds(conf, sections)
-        lines += accelerators.refusal(conf.meta_training)
     if "evaluation" in sections:
         lines += _records(conf.evaluation)
         lines += _rates(conf.evaluation)
@@ -35,12 +48,7 @@ def check(conf: Conf, sections: Sequence[str]) -> None:
         )
     if "publication" in sections:
         lines += _alias(conf.publication)
-    if "ensemble" in sections:
-        lines += _entries(conf, sections)
-    if "ensemble" in sections and "datasets" in sections:
-        lines += _data_sets(conf)
-    if lines:
-        raise ConfError(lines)
+    return lines
 
 
 def check_given(confs: Mapping[str, StageConf]) -> None:
@@ -48,6 +56,8 @@ def check_given(confs: Mapping[str, StageConf]) -> None:
 
     Raises `ConfError`.
     """
+    if "meta_training" in confs:
+        processes.refuse_elsewhere()
     check(Conf(**confs), list(confs))
 
 

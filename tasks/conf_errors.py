@@ -39,6 +39,8 @@ def allowed(schema: Mapping[str, Any]) -> str:
     allowed({"type": "integer", "minimum": 1, "maximum": 9})  # 'an integer from 1 to 9'
     ```
     """
+    if "anyOf" in schema:
+        return " or ".join(map(allowed, schema["anyOf"]))
     if "enum" in schema:
         return "one of " + ", ".join(map(str, schema["enum"]))
     if "const" in schema:
@@ -57,6 +59,7 @@ _KINDS = {
     "string": "text",
     "boolean": "true or false",
     "object": "a section",
+    "null": "null",
 }
 
 

@@ -204,11 +204,11 @@ class MetaTrainingConf(StageConf):
     rollbacks: int = Field(
         default=3, ge=0, le=100, description="How often at most; then the run has failed."
     )
-    devices: int = Field(
-        default=1,
-        ge=0,
-        le=100_000,
-        description="Devices to divide the problems among, 0 for all; has to divide `problems`.",
+    devices: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        default=None,
+        description="Devices to divide the problems among, those of all processes together; has "
+        "to divide `problems`. null: all GPUs, or else a processor's cores, up to 8 a process, as "
+        "many as divide `problems`.",
     )
     memory_fraction: float = Field(
         default=0.75,

@@ -13,6 +13,7 @@ from tasks.accelerators import mesh_of
 from tasks.confs import EnsembleConf, MetaTrainingConf
 from tasks.ensembles import groups_of
 from tasks.errors import may_pass
+from tasks.leading import Alone, together
 from tasks.meta_rows import MetaRows, Row
 from tasks.meta_states import initial_meta_state, training_of
 from tasks.provenance import provenance_of
@@ -64,18 +65,21 @@ def meta_train_segment(
     with _opened(run) as checkpoints, _best(run) as best:
         meta_state = _restored(run, conf, ensemble, checkpoints)
         if int(meta_state.meta_step) < last_meta_step:
-            progress = _Progress(run, conf, ensemble, meta_state)
-            try:
-                progress.train(last_meta_step)
-                found = validate(conf, ensemble, held_out, progress.meta_state)
-                progress.note(last_meta_step, found.metrics())
-                first = initial_meta_state(run, conf, ensemble)
-                meta_state = judged(conf, best, first, progress.meta_state, found, _facts(run))
-            except (KeyboardInterrupt, SystemExit, TerminationSignal):
-                progress.keep(checkpoints, last_meta_step)
-                raise
-            progress.log(last_meta_step)
-            checkpoints.save(last_meta_step, meta_state, _facts(run))
+            with together(run, conf, ensemble, held_out, last_meta_step) as others:
+                progress = _Progress(run, conf, ensemble, others.given(meta_state), others)
+                try:
+                    progress.train(last_meta_step)
+                    others.validate()
+                    found = validate(conf, ensemble, held_out, progress.meta_state)
+                    progress.note(last_meta_step, found.metrics())
+                    trained = others.whole(progress.meta_state)
+                    first = initial_meta_state(run, conf, ensemble)
+                    meta_state = judged(conf, best, first, trained, found, _facts(run))
+                except (KeyboardInterrupt, SystemExit, TerminationSignal):
+                    progress.keep(checkpoints, last_meta_step)
+                    raise
+                progress.log(last_meta_step)
+                checkpoints.save(last_meta_step, meta_state, _facts(run))
         return _reference(checkpoints, int(meta_state.meta_step))
 
 
@@ -146,8 +150,10 @@ class _Progress:
         conf: MetaTrainingConf,
         ensemble: EnsembleReference,
         meta_state: "MetaState",
+        others: Alone,
     ) -> None:
         self._run, self._conf, self._groups = run, conf, groups_of(ensemble)
+        self._others = others
         self.meta_state = self._state_before = meta_state
         self._rows_of, self._rows = _meta_rows(run, ensemble), list[Row]()
         self._waiting: MetaMetrics | None = None
@@ -164,7 +170,7 @@ class _Progress:
             last_meta_step=last_meta_step,
             mesh=mesh_of(self._conf),
         )
-        for newest, metrics in states:
+        for newest, metrics in self._others.turns(states):
             # A dispatch late, so that the device does not wait for the metrics to be fetched.
             before, self._waiting = self._waiting, metrics
             self._state_before, self.meta_state = self.meta_state, newest
@@ -192,7 +198,8 @@ class _Progress:
         meta_step = int(state.meta_step)
         if meta_step > (checkpoints.latest() or 0):
             self.log(meta_step)
-            checkpoints.save(meta_step, state, _facts(self._run))
+            whole = self._others.whole(state, before=all_done)
+            checkpoints.save(meta_step, whole, _facts(self._run))
             terminal.say(f"  stopped: checkpoint of meta-step {meta_step} is saved")
 
     def _fetch_last(self) -> None:

@@ -23,6 +23,8 @@ hypothesis.settings.register_profile("lopt", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("lopt")
 # Most of a test's time is compiling; what runs is small.
 jax.config.update("jax_disable_most_optimizations", True)
+# Looked for now, so that no flow under test makes several of them for the tests that follow.
+jax.devices()
 
 
 @pytest.fixture

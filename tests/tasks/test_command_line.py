@@ -44,7 +44,8 @@ def test_help_names_every_key_with_its_default_and_limits(
     text = capsys.readouterr().out
     assert ending.value.code == 0
     for name, field in MetaTrainingConf.model_fields.items():
-        assert f"meta_training.{name} = {field.default}  (" in text
+        default = "null" if field.default is None else field.default
+        assert f"meta_training.{name} = {default}  (" in text
     assert "(an integer from 1 to 10000000)" in text
     assert "datasets." not in text
 

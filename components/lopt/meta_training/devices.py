@@ -107,11 +107,16 @@ def _put(leaf: Any, sharding: NamedSharding) -> Any:
     if sharding.is_fully_addressable:
         return jax.device_put(leaf, sharding)
     if not leaf.is_fully_addressable:
-        return jax.jit(lambda leaf: leaf, out_shardings=sharding)(leaf)
+        return jax.jit(_same, out_shardings=sharding)(leaf)
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         data = _put_part(jax.random.key_data(leaf), sharding)
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
     return _put_part(leaf, sharding)
+
+
+# Not a lambda, which would be compiled anew for every leaf of every call.
+def _same(leaf: Any) -> Any:
+    return leaf
 
 
 def _put_part(leaf: Any, sharding: NamedSharding) -> Any:

@@ -1,0 +1,57 @@
+"""Ctrl-C and SIGTERM where several processes have to stop at the same point."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NoReturn
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StoppedAtOnceError(BaseException):
+    """Somebody has asked a second time; nothing is saved any more."""
+
+
+class Wish:
+    """What a process has been asked by a signal, and what the signal would have done."""
+
+    def __init__(self, handlers: Mapping[int, Any]) -> None:
+        self._handlers = handlers
+        self.number: int | None = None
+
+    def grant(self, number: int) -> NoReturn:
+        """Do what this signal does otherwise: raise what stops the flow."""
+        handler = self._handlers.get(number)
+        if callable(handler):
+            handler(number, None)
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def heeded(first: Callable[[int], None] | None = None) -> Iterator[Wish]:
+    """Only note the first signal that comes, or call a function with it; a second ends at once.
+
+    That raises `StoppedAtOnceError`. Outside of the main thread, where Python has no signals,
+    nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield Wish({})
+        return
+    wish = Wish({number: signal.getsignal(number) for number in SIGNALS})
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        del frame
+        if wish.number is not None:
+            raise StoppedAtOnceError
+        wish.number = number
+        if first is not None:
+            first(number)
+
+    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    try:
+        yield wish
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
