@@ -49,7 +49,9 @@ def heeded(first: Callable[[int], None] | None = None) -> Iterator[Wish]:
         if first is not None:
             first(number)
 
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    # What is ignored stays so: a shell does that with Ctrl-C for what it starts aside.
+    kept = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in kept}
     try:
         yield wish
     finally:

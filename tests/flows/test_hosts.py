@@ -55,6 +55,8 @@ def start(
 ) -> Iterator[Start]:
     """A function that starts the command in so many processes; the first home is returned to."""
     started: list[subprocess.Popen[bytes]] = []
+    # Whoever has started the tests aside has them, and all that they start, ignore Ctrl-C.
+    ignoring = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def one(home: Path, command: list[str], environ: dict[str, str]) -> "subprocess.Popen[bytes]":
         outside = ("MLFLOW", "JAX_NUM", "XLA_FLAGS")
@@ -90,6 +92,7 @@ def start(
         return Run(processes, homes)
 
     yield starting
+    signal.signal(signal.SIGINT, ignoring)
     for process in started:
         process.kill()
         process.wait()
@@ -174,7 +177,7 @@ def test_two_processes_train_as_one_and_only_the_first_writes(start: Start, of_o
 def test_a_signal_to_any_process_ends_all_with_a_checkpoint_that_one_process_goes_on_from(
     start: Start, of_one: Run, number: int, signalled: int, said: str
 ) -> None:
-    run = start(2, more={0: [], 1: []})
+    run = start(2)
     run.wait_for_checkpoint(6)
     run.processes[number].send_signal(signalled)
     assert run.statuses() == [1, 1], run.logs()

@@ -1,12 +1,22 @@
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from tasks.stopping import StoppedAtOnceError, heeded
 
 
+@pytest.fixture
+def handled() -> Iterator[None]:
+    """Have Ctrl-C as it is at a terminal, however the tests were started."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("handled")
 def test_a_first_signal_is_noted_and_a_second_one_ends_at_once(number: int) -> None:
     before, told = signal.getsignal(number), list[int]()
     with heeded(told.append) as wish:
@@ -18,9 +28,20 @@ def test_a_first_signal_is_noted_and_a_second_one_ends_at_once(number: int) -> N
     assert signal.getsignal(number) is before
 
 
+@pytest.mark.usefixtures("handled")
 def test_a_wish_that_is_granted_is_what_the_signal_does_otherwise() -> None:
     with heeded() as wish, pytest.raises(KeyboardInterrupt):
         wish.grant(signal.SIGINT)
     # Nobody has told Python what SIGTERM is to do here.
     with heeded() as wish, pytest.raises(KeyboardInterrupt):
         wish.grant(signal.SIGTERM)
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with heeded() as wish:
+            os.kill(os.getpid(), signal.SIGINT)
+        assert wish.number is None
+    finally:
+        signal.signal(signal.SIGINT, before)
