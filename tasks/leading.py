@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tasks.accelerators import mesh_of
 from tasks.confs import MetaTrainingConf
-from tasks.processes import Company, CompanyError, company
+from tasks.processes import GO_ON, Company, CompanyError, company
 from tasks.references import EnsembleReference, RunReference
 from tasks.stopping import Wish, heeded
 
@@ -109,7 +109,6 @@ def together(
         except JaxRuntimeError as error:
             found.check()
             raise CompanyError(
-                f"{found} cannot go on: {error} The other processes end as well, and the same "
-                "commands go on from the last checkpoint."
+                f"{found} cannot go on: {str(error).splitlines()[0]} {GO_ON}"
             ) from None
     leading.stop_if_asked()

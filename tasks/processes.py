@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from tasks import hosts
 from tasks.conf_errors import ConfError
+from tasks.heartbeats import SILENT_SECONDS, Beating, Listening
 from tasks.hosts import Hosts
 
 REFUSED = 2
@@ -33,6 +34,9 @@ POLL_MILLISECONDS = 500
 """How long to wait for a word in one go: signals are only heeded in between."""
 WORDS_KEPT = 8
 """Words that are not deleted yet; the others are at most two meta-training dispatches behind."""
+
+
+GO_ON = "All processes end, and the same commands go on from the last checkpoint."
 
 
 class CompanyError(RuntimeError):
@@ -60,6 +64,9 @@ class Company:
 
     def __init__(self, client: Any, number: int, count: int) -> None:
         self._client, self._words = client, 0
+        self._listening = Listening()
+        self._lost: set[int] = set()
+        self._beating: Beating | None = None
         self._status: int | None = None
         self.number: Final = number
         self.count: Final = count
@@ -127,27 +134,37 @@ class Company:
         """Raise `CompanyError` if another process has said that it cannot go on."""
         found = self._found("failure")
         if found is not None:
-            raise CompanyError(
-                f"The run cannot go on without {found} All processes end. The same commands go on "
-                "from the last checkpoint."
-            )
+            raise CompanyError(f"The run cannot go on without {found} {GO_ON}")
 
     def end(self, status: int) -> None:
         """Say with which exit status all end, and wait for the others, but not for ever."""
         if not self.leads:
+            self._stop_beating()
             self._set(f"gone/{self.number}", "")
             return
         self._say("end", {"status": status})
         limit = time.monotonic() + END_SECONDS
-        while not all(self._found(f"gone/{other}") == "" for other in range(1, self.count)):
+        waited_for = set(range(1, self.count)) - self._lost
+        while any(self._found(f"gone/{other}") is None for other in waited_for):
             if time.monotonic() > limit:
                 self.leave(status)
                 break
             time.sleep(0.05)
+        if self._lost:
+            self.leave(status)
 
     def leave(self, status: int) -> None:
         """Let this process end with this exit status without waiting for the others."""
+        self._stop_beating()
         self._status = status
+
+    def begin_beating(self) -> None:
+        """Give process 0 signs of life from now on."""
+        self._beating = Beating(lambda count: self._set(f"alive/{self.number}", str(count)))
+
+    def _stop_beating(self) -> None:
+        if self._beating is not None:
+            self._beating.stop()
 
     def _say(self, what: str, facts: dict[str, Any]) -> None:
         self._words += 1
@@ -166,6 +183,24 @@ class Company:
                     raise CompanyError(f"{self} has lost process 0: {error}") from None
             if self.leads:
                 self.check()
+                self._listen()
+
+    def _listen(self) -> None:
+        signs = {number: self._found(f"alive/{number}") for number in range(1, self.count)}
+        self._lost.update(self._listening.silent(signs, time.monotonic()))
+        if self._lost:
+            raise CompanyError(
+                f"{self} cannot go on: no sign of life from {self._names()} for "
+                f"{SILENT_SECONDS:.0f} seconds. {GO_ON}"
+            )
+
+    def _names(self) -> str:
+        hosts_of = dict(enumerate(self.present))
+        names = [
+            f"process {number}" + (f" on {hosts_of[number].host}" if number in hosts_of else "")
+            for number in sorted(self._lost)
+        ]
+        return " and ".join(names)
 
     def _set(self, key: str, value: str) -> None:
         self._client.key_value_set(f"lopt/{key}", value, allow_overwrite=True)
@@ -262,6 +297,7 @@ def _company() -> Company:
 
 def _meet(found: Company, presence: Presence) -> None:
     if not found.leads:
+        found.begin_beating()
         found.arrive(json.dumps(presence))
         return
     others = [Presence(*json.loads(text)) for text in found.arrivals()]

@@ -1,11 +1,12 @@
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from jax.errors import JaxRuntimeError
 
-from tasks import processes
+from tasks import heartbeats, processes
 from tasks.conf_errors import ConfError
 from tasks.processes import Company, CompanyError, Presence
 
@@ -93,6 +94,49 @@ def test_who_waits_for_one_that_has_failed_is_told_why(pair: tuple[Company, Comp
     leader.end(1)
     with pytest.raises(SystemExit):
         follower.wait_for_end(5)
+
+
+def test_who_waits_for_one_that_gives_no_sign_of_life_is_told_its_host(
+    pair: tuple[Company, Company], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeats, "SILENT_SECONDS", 0.2)
+    monkeypatch.setattr(processes, "POLL_MILLISECONDS", 50)
+    leader, follower = pair
+    leader.present = (Presence("a", 4, "conf", "code"), Presence("b", 4, "conf", "code"))
+    follower.begin_beating()
+    follower.leave(1)
+    with pytest.raises(CompanyError, match="no sign of life from process 1 on b"):
+        leader.arrivals()
+    leader.end(1)
+    assert leader.left
+
+
+def test_who_gives_signs_of_life_is_waited_for_as_long_as_it_takes(
+    pair: tuple[Company, Company],
+    monkeypatch: pytest.MonkeyPatch,
+    other_thread: ThreadPoolExecutor,
+) -> None:
+    monkeypatch.setattr(heartbeats, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(heartbeats, "BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(processes, "POLL_MILLISECONDS", 50)
+    leader, follower = pair
+    follower.begin_beating()
+    waited = other_thread.submit(leader.arrivals)
+    time.sleep(1.5)
+    assert not waited.done()
+    follower.arrive("at last")
+    assert waited.result() == ["at last"]
+    follower.leave(0)
+
+
+def test_time_in_which_process_0_has_not_listened_is_nobodys_silence() -> None:
+    listening = heartbeats.Listening()
+    assert listening.silent({1: "3"}, now=0.0) == []
+    assert listening.silent({1: "3"}, now=1000.0) == []
+    for second in range(1001, 1030):
+        assert listening.silent({1: "3"}, now=float(second)) == []
+    assert listening.silent({1: "3"}, now=1030.0) == [1]
+    assert listening.silent({1: "4"}, now=1031.0) == []
 
 
 def test_a_signal_is_passed_on_to_process_0(pair: tuple[Company, Company]) -> None:
