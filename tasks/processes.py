@@ -21,6 +21,7 @@ from tasks import hosts
 from tasks.conf_errors import ConfError
 from tasks.heartbeats import SILENT_SECONDS, Beating, Listening
 from tasks.hosts import Hosts
+from tasks.stopping import ignore_signals
 
 REFUSED = 2
 """Exit status for what is not valid, as for an option that there is not."""
@@ -375,4 +376,6 @@ def ending_together() -> Iterator[None]:
     finally:
         found = company()
         if found is not None and not found.left:
+            # An end that is interrupted is an abort, and of all processes.
+            ignore_signals()
             found.end(status)
