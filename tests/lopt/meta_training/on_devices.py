@@ -24,6 +24,8 @@ from lopt.meta_gradients import (
 from lopt.meta_gradients.vectors import vectors
 from lopt.meta_training import (
     MetaTraining,
+    from_first,
+    gathered,
     init_meta_state,
     meta_train,
     problem_mesh,
@@ -32,6 +34,7 @@ from lopt.meta_training import (
 from lopt.meta_training.devices import on_all
 from lopt.meta_training.state import placed
 from lopt.meta_training.steps import _meta_steps
+from lopt.packed_state import pack
 
 ENTRIES = [
     {"family": "quadratics", "count": 2, "spec": {"problem": "Quadratic", "dimensions": 3}},
@@ -54,13 +57,29 @@ def trained(kind, mesh, problems=8):
         state = dispatches[-1][0]
     validated = validation_losses(training, groups, state, jax.random.key(2), 2, mesh)
     params = state.estimator_states[0].places.trajectories.params
+    whole = gathered(state, mesh)
     return {
+        "whole": pack(whole).digest({}),
+        "whole_is_here": all(leaf.is_fully_addressable for leaf in jax.tree.leaves(whole)),
         "meta_params": np.asarray(vectors(state.optimizer).meta_params).tolist(),
         "losses": losses,
         "validated": [validated[name] for name in sorted(validated)],
         "devices": len(params.sharding.device_set),
         "problems_here": [shard.data.shape[0] for shard in params.addressable_shards],
     }
+
+
+def digest_of_the_first_ones():
+    """Return what a process has after taking the arrays of process 0, all of them other ones."""
+    first = jax.process_index() == 0
+    arrays = {
+        "keys": jax.random.split(jax.random.key(int(first)), 3),
+        "odd": jnp.array([-0.0, jnp.nan, jnp.inf] if first else [1.0, 2.0, 3.0]),
+        "half": jnp.array([first, 2.0], jnp.bfloat16),
+        "truth": jnp.array([first, True]),
+        "count": jnp.asarray(int(first), jnp.int32),
+    }
+    return pack(from_first(arrays)).digest({})
 
 
 def refused(mesh):
@@ -107,7 +126,8 @@ def main() -> None:
         kind.__name__: {name: trained(kind, mesh) for name, mesh in meshes.items()}
         for kind in (TruncatedBackprop, NoiseReuseES)
     }
-    sys.stdout.write(json.dumps(found | {"refused": refused(meshes["2"])}))
+    found |= {"refused": refused(meshes["2"]), "taken": digest_of_the_first_ones()}
+    sys.stdout.write(json.dumps(found))
 
 
 if __name__ == "__main__":

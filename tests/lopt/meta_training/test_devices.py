@@ -96,6 +96,21 @@ def test_two_processes_are_as_one_with_two_devices(estimator, in_two_processes, 
     assert_close(one, on_virtual_devices[estimator]["2"])
 
 
+@every_estimator
+def test_a_state_that_is_divided_among_processes_is_gathered_whole_in_each(
+    estimator, in_two_processes, on_virtual_devices
+):
+    states = [found[estimator]["2"] for found in (*in_two_processes, on_virtual_devices)]
+    assert all(state["whole_is_here"] for state in states)
+    # Where two devices are makes no difference, not even by rounding.
+    assert len({state["whole"] for state in states}) == 1
+
+
+def test_a_process_takes_the_arrays_of_the_first_bit_for_bit(in_two_processes, on_virtual_devices):
+    first, other = (found["taken"] for found in in_two_processes)
+    assert other == first == on_virtual_devices["taken"]
+
+
 def test_two_processes_refuse_the_same(in_two_processes, on_virtual_devices):
     for found in in_two_processes:
         assert found["refused"] == on_virtual_devices["refused"]
