@@ -9,10 +9,15 @@ from tasks.stopping import StoppedAtOnceError, heeded
 
 @pytest.fixture
 def handled() -> Iterator[None]:
-    """Have Ctrl-C as it is at a terminal, however the tests were started."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Have both signals as at a terminal, however the tests were started and whatever ran before.
+
+    Prefect, for one, has SIGTERM raise SystemExit from the first flow of a process on.
+    """
+    at_a_terminal = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in at_a_terminal.items()}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
