@@ -9,13 +9,16 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from tasks.cores import usable_cores
+
 Row = dict[str, Any]
 WIDTH = 140
 TABLES = pytest.StashKey[dict[str, list[Row]]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin without tables."""
+    """Begin without tables, and with as many devices as a flow takes by default."""
+    jax.config.update("jax_num_cpu_devices", usable_cores())
     config.stash[TABLES] = {}
 
 

@@ -1,18 +1,22 @@
 """Meta-steps of lopt and of the straight reference, and inner steps of optax.adam."""
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import optax
 
 from benchmarks import straight
 from lopt.architectures import HierarchicalRNN, LearnedOptimizer
 from lopt.ensembles import draw_ensemble
 from lopt.meta_gradients import MetaGradient, Unrolling
-from lopt.meta_training import MetaTraining, init_meta_state, meta_train
+from lopt.meta_training import MetaTraining, init_meta_state, meta_train, problem_mesh
 from lopt.problems import loss_and_gradient
+from lopt.unroll import begin, unroll
 
 PROBLEMS, STEPS, META_STEPS = 32, 20, 10
 SPECS = {
@@ -33,14 +37,36 @@ def group_of(name: str) -> Any:
     return draw_ensemble([entry], seed=0).groups()
 
 
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """How much a meta-step is, and how many devices share it; all that there are by default."""
+
+    problems: int = PROBLEMS
+    steps: int = STEPS
+    devices: int = dataclasses.field(default_factory=jax.device_count)
+
+    @property
+    def inner_steps(self) -> int:
+        """Inner steps of all problems in ten meta-steps."""
+        return META_STEPS * self.problems * self.steps
+
+
 class MetaSteps:
     """A meta-training of lopt: calling it takes so many dispatches of ten meta-steps."""
 
-    def __init__(self, estimator: type[MetaGradient], optimizer: LearnedOptimizer, problem: str):
+    def __init__(
+        self,
+        estimator: type[MetaGradient],
+        optimizer: LearnedOptimizer,
+        problem: str,
+        size: Size | None = None,
+    ):
         """Compile, and take the first dispatch."""
-        unrolling = Unrolling(steps=STEPS, problems=PROBLEMS)
+        size = size or Size()
+        unrolling = Unrolling(steps=size.steps, problems=size.problems)
         self.training = MetaTraining(estimator(unrolling), steps_per_dispatch=META_STEPS)
         self.groups = group_of(problem)
+        self.mesh = problem_mesh(jax.devices()[: size.devices]) if size.devices > 1 else None
         self.state = init_meta_state(self.training, optimizer, self.groups, jax.random.key(0))
         self(1)
 
@@ -52,26 +78,49 @@ class MetaSteps:
             self.groups,
             self.state,
             last_meta_step=first + repeats * META_STEPS,
+            mesh=self.mesh,
         )
         for state, metrics in states:
             self.state, last = state, metrics
         self.inner_steps = META_STEPS * last.rows()[-1]["inner/steps"]
 
 
+class ForwardSteps:
+    """Unrolls of a learned optimizer without a meta-gradient: what backpropagation begins with."""
+
+    def __init__(self, optimizer: LearnedOptimizer, problem: str):
+        """Compile, and run once."""
+        size = Size(devices=1)
+        (group,) = group_of(problem)
+        keys = jax.random.split(jax.random.key(0), size.problems)
+        problems = jax.vmap(group.entry(0).draw)(keys)
+        self.trajectories = jax.vmap(lambda one, key: begin(one, optimizer, key))(problems, keys)
+        self.optimizer = optimizer
+        self.inner_steps = size.inner_steps
+        self._run = eqx.filter_jit(partial(_unrolls, steps=size.steps))
+        self(1)
+
+    def __call__(self, repeats: int) -> None:
+        """Take ten unrolls so many times."""
+        for _ in range(repeats):
+            self.trajectories, losses = self._run(self.optimizer, self.trajectories)
+        jax.block_until_ready((self.trajectories, losses))
+
+
 class AdamSteps:
     """Unrolls of optax.adam on as many problems and for as many steps, forward alone."""
 
-    inner_steps = META_STEPS * PROBLEMS * STEPS
-
-    def __init__(self, problem: str):
+    def __init__(self, problem: str, size: Size | None = None):
         """Compile, and run once."""
+        size = size or Size()
+        self.inner_steps = size.inner_steps
         (group,) = group_of(problem)
-        keys = jax.random.split(jax.random.key(0), PROBLEMS)
+        keys = jax.random.split(jax.random.key(0), size.problems)
         self.problems = jax.vmap(group.entry(0).draw)(keys)
         self.params = jax.vmap(lambda one, key: one.init(key))(self.problems, keys)
         adam = optax.adam(1e-3)
         self.state = jax.vmap(adam.init)(self.params)
-        self._run = jax.jit(partial(_train, adam))
+        self._run = jax.jit(partial(_train, adam, META_STEPS * size.steps))
         self(1)
 
     def __call__(self, repeats: int) -> None:
@@ -105,7 +154,16 @@ class StraightMetaSteps:
         jax.block_until_ready(self._carried)
 
 
-def _train(optimizer: Any, problems: Any, params: Any, states: Any) -> Any:
+def _unrolls(optimizer: LearnedOptimizer, trajectories: Any, steps: int) -> Any:
+    def one(_: Any, carried: Any) -> Any:
+        return jax.vmap(lambda trajectory: unroll(optimizer, trajectory, steps))(carried[0])
+
+    shapes = jax.eval_shape(lambda: one(None, (trajectories, None)))[1]
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    return jax.lax.fori_loop(0, META_STEPS, one, (trajectories, nothing))
+
+
+def _train(optimizer: Any, steps: int, problems: Any, params: Any, states: Any) -> Any:
     def one(problem: Any, params: Any, state: Any) -> Any:
         def step(carry: Any, key: Any) -> Any:
             params, state = carry
@@ -114,7 +172,7 @@ def _train(optimizer: Any, problems: Any, params: Any, states: Any) -> Any:
             params = optax.apply_updates(params, updates)
             return (params, state), problem.loss(params, problem.full_batch(), key)
 
-        keys = jax.random.split(jax.random.key(0), META_STEPS * STEPS)
+        keys = jax.random.split(jax.random.key(0), steps)
         return jax.lax.scan(step, (params, state), keys)[0]
 
     return jax.vmap(one)(problems, params, states)

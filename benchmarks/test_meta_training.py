@@ -6,7 +6,14 @@ import pytest
 import lopt.architectures
 import lopt.meta_gradients
 from benchmarks import straight
-from benchmarks.meta_steps import SPECS, AdamSteps, MetaSteps, StraightMetaSteps
+from benchmarks.meta_steps import (
+    SPECS,
+    AdamSteps,
+    ForwardSteps,
+    MetaSteps,
+    Size,
+    StraightMetaSteps,
+)
 from benchmarks.paired import Reading, ratio, read, repeats_for
 from lopt.architectures import HierarchicalRNN, LearnedOptimizer
 from lopt.catalogue import concrete_classes
@@ -15,6 +22,16 @@ from lopt.meta_gradients import MetaGradient
 ROUNDS = 7
 ESTIMATORS = concrete_classes(lopt.meta_gradients, MetaGradient)
 ARCHITECTURES = concrete_classes(lopt.architectures, LearnedOptimizer)
+# Every size but the first differs from it in one thing.
+SIZES = {
+    "32 problems x 20 steps": {},
+    "8 problems": {"problems": 8},
+    "128 problems": {"problems": 128},
+    "512 problems": {"problems": 512},
+    "5 steps": {"steps": 5},
+    "80 steps": {"steps": 80},
+    "1 device": {"devices": 1},
+}
 REFERENCES = {
     "TruncatedBackprop": straight.backprop_step,
     "PersistentES": straight.evolution_step,
@@ -71,5 +88,41 @@ def test_straight_reference(estimator, problem, benchmark, benchmark_table):
             "steps/s, x reference": ratio(theirs, ours),
             "steps/s, best": f"{1 / min(ours):,.0f}",
             "reference, best": f"{1 / min(theirs):,.0f}",
+        },
+    )
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("estimator", REFERENCES)
+def test_growth(estimator, size, benchmark, benchmark_table):
+    optimizer = HierarchicalRNN.release(key=jax.random.key(0))
+    asked = Size(**SIZES[size])
+    candidate = MetaSteps(ESTIMATORS[estimator], optimizer, "Quadratic(10)", asked)
+    ours, adams = measure(benchmark, candidate, AdamSteps("Quadratic(10)", asked))
+    benchmark_table(
+        f"growth: inner steps of meta-training, hierarchical RNN, {jax.device_count()} devices",
+        {
+            "optimizer": size,
+            "estimator": estimator,
+            "time a step, x adam forward": ratio(ours, adams),
+            "steps/s, best": f"{1 / min(ours):,.0f}",
+        },
+    )
+
+
+@pytest.mark.parametrize("problem", SPECS)
+@pytest.mark.parametrize("architecture", ["HierarchicalRNN", "AdafactorMLP"])
+def test_backward_over_forward(architecture, problem, benchmark, benchmark_table):
+    optimizer = ARCHITECTURES[architecture].release(key=jax.random.key(0))
+    candidate = MetaSteps(ESTIMATORS["TruncatedBackprop"], optimizer, problem, Size(devices=1))
+    ours, forward = measure(benchmark, candidate, ForwardSteps(optimizer, problem))
+    benchmark_table(
+        "a meta-step by backpropagation over its forward pass, 1 device",
+        {
+            "optimizer": architecture,
+            "problem": problem,
+            "time a step, x forward": ratio(ours, forward),
+            "steps/s, best": f"{1 / min(ours):,.0f}",
+            "forward, best": f"{1 / min(forward):,.0f}",
         },
     )
