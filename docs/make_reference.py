@@ -37,10 +37,12 @@ METRICS = """
 | meta-train | `meta/nonfinite`, `meta/nonfinite/<family>` | problems left out of a meta-step because their loss or gradient was not finite; they begin anew (by family only where not 0) |
 | meta-train | `meta/clipped` | problems whose own gradient was longer than `problem_clip_norm` (TruncatedBackprop) |
 | meta-train | `meta/backprop_nonfinite` | problems whose backpropagation was not finite and that were left to evolution strategies (ESAndBackprop) |
+| meta-train | `imitation/loss`, `imitation/loss/<family>` | how far the proposed updates are from the teacher's on its trajectories, mean of log(1 + squared distance / squared length): 0 for the same, 0.69 for none (with `imitation_weight`) |
+| meta-train | `imitation/resets`, `imitation/exploded`, `imitation/clipped`, `imitation/nonfinite` | the same counts as for the estimator, of the teacher's trajectories; the last ones are in `meta/nonfinite`, too |
 | meta-train | `validation/loss`, `validation/loss/<family>` | meta-loss on held-out draws after each segment, the same ones each time |
 | meta-train | `inner/resets` | trajectories that had reached their length and began anew |
 | meta-train | `inner/exploded`, `inner/exploded/<family>` | trajectories that began anew because of `explosion_factor` (by family only where not 0) |
-| meta-train | `inner/steps` | inner steps of a meta-step, over all its problems; a pair of evolution strategies takes two |
+| meta-train | `inner/steps` | inner steps of a meta-step, over all its problems; a pair of evolution strategies takes two, a teacher one more |
 | meta-train | `inner/steps_per_second` | inner steps of a dispatch, by the seconds since the one before |
 | meta-train | `system/...` | what MLflow reads of the machine every 10 s: cores, memory, disk, network, and GPUs of NVIDIA |
 | evaluate-release | `evaluation/area/<target>/<optimizer>/<choice>` | mean over steps and seeds of log10(loss / first loss) |

@@ -37,6 +37,7 @@ def mistakes(conf: Conf, sections: Sequence[str]) -> list[str]:
         lines += _warmup(conf.meta_training)
         lines += _lengths(conf.meta_training)
         lines += _classes(conf.meta_training)
+        lines += _imitation(conf.meta_training)
         lines += _held_out_seeds(conf, sections)
     if "evaluation" in sections:
         lines += _records(conf.evaluation)
@@ -96,6 +97,23 @@ def _classes(conf: MetaTrainingConf) -> list[str]:
                 f"meta_training.{key}: {getattr(conf, key)!r} is not allowed; "
                 f"allowed: one of {', '.join(known)}"
             )
+    return lines
+
+
+def _imitation(conf: MetaTrainingConf) -> list[str]:
+    from lopt.meta_gradients.teachers import TEACHERS
+
+    lines = []
+    if conf.estimator == "Imitation":
+        lines.append(
+            "meta_training.estimator: 'Imitation' is not allowed; allowed: what it is to go "
+            "beside, such as TruncatedBackprop, with an imitation_weight above 0"
+        )
+    if conf.teacher not in TEACHERS:
+        lines.append(
+            f"meta_training.teacher: {conf.teacher!r} is not allowed; "
+            f"allowed: one of {', '.join(TEACHERS)}"
+        )
     return lines
 
 

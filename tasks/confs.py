@@ -123,6 +123,21 @@ class MetaTrainingConf(StageConf):
         le=10,
         description="Standard deviation of the meta-params' perturbations; evolution strategies.",
     )
+    imitation_weight: float = Field(
+        default=0.0,
+        ge=0,
+        le=1e6,
+        description="How much of the gradient of differing from a teacher's updates, on "
+        "trajectories that the teacher drives, is added to the estimator's; 0 for none.",
+    )
+    teacher: str = Field(
+        default="adam",
+        min_length=1,
+        description="The optimizer that is imitated: adam, momentum (0.9), rmsprop or sgd.",
+    )
+    teacher_learning_rate: float = Field(
+        default=0.01, gt=0, le=1e3, description="The teacher's learning rate."
+    )
     objective: str = Field(
         default="AverageLogLoss",
         min_length=1,

@@ -7,19 +7,20 @@ if TYPE_CHECKING:
     from lopt.meta_training import MetaMetrics
 
 Row = tuple[int, dict[str, float]]
+MEANS = ("meta/loss", "imitation/loss")
 COUNTED_BY_FAMILY = ("meta/nonfinite/", "inner/exploded/")
 
 
 class MetaRows:
     """Makes rows of what dispatches gave, and adds what only who keeps the time can know.
 
-    The loss of a meta-step is over the groups that it worked on, so where bundles of them take
-    turns, the rows have the mean over all families as they were last, once all are known.
+    The losses of a meta-step are over the groups that it worked on, so where bundles of them
+    take turns, the rows have the mean over all families as they were last, once all are known.
     """
 
     def __init__(self, weights: dict[str, float]) -> None:
         self._weights = weights
-        self._losses: dict[str, float] = {}
+        self._losses: dict[str, dict[str, float]] = {name: {} for name in MEANS}
         self._before: float | None = None
         self._compiled = False
 
@@ -40,20 +41,30 @@ class MetaRows:
         Without the first ones, until all families have been worked on: they were compiled.
         """
         now, before = time.monotonic(), self._before
-        self._compiled = set(self._losses) == set(self._weights)
+        self._compiled = set(self._losses["meta/loss"]) == set(self._weights)
         self._before = now if self._compiled else None
         if before is None or now <= before:
             return {}
         return {"inner/steps_per_second": inner_steps / (now - before)}
 
     def _whole(self, row: dict[str, float], families: tuple[str, ...]) -> dict[str, float]:
-        self._losses |= {family: row[f"meta/loss/{family}"] for family in families}
         row = {name: value for name, value in row.items() if value or not _is_rare(name)}
-        if set(self._losses) != set(self._weights):
-            return {name: value for name, value in row.items() if name != "meta/loss"}
+        for name in MEANS:
+            if name in row:
+                of_all = self._mean_of_all(name, row, families)
+                row = {key: value for key, value in row.items() if key != name} | of_all
+        return row
+
+    def _mean_of_all(
+        self, name: str, row: dict[str, float], families: tuple[str, ...]
+    ) -> dict[str, float]:
+        """Return the mean over all families as they were last, nothing if one is not known."""
+        last = self._losses[name]
+        last |= {family: row[f"{name}/{family}"] for family in families}
+        if set(last) != set(self._weights):
+            return {}
         total = sum(self._weights.values())
-        loss = sum(self._weights[name] * loss for name, loss in self._losses.items()) / total
-        return row | {"meta/loss": loss}
+        return {name: sum(self._weights[family] * loss for family, loss in last.items()) / total}
 
 
 def _is_rare(name: str) -> bool:

@@ -54,17 +54,35 @@ def training_of(conf: MetaTrainingConf) -> "MetaTraining":
 
 
 def _estimator(conf: MetaTrainingConf) -> "MetaGradient":
-    """Make the estimator, with those settings of the conf that it has."""
+    """Make the estimator, and have it imitate a teacher beside if the conf says so."""
+    from lopt.meta_gradients import Imitation
+
+    estimator = _named_estimator(conf)
+    if not conf.imitation_weight:
+        return estimator
+    return Imitation(
+        _unrolling(conf),
+        estimator,
+        conf.imitation_weight,
+        conf.teacher,
+        conf.teacher_learning_rate,
+        conf.problem_clip_norm,
+    )
+
+
+def _named_estimator(conf: MetaTrainingConf) -> "MetaGradient":
+    """Make the estimator that is named, with those settings of the conf that it has."""
     import lopt.meta_gradients
     from lopt.catalogue import find_class
     from lopt.meta_gradients import MetaGradient
 
     base: Any = MetaGradient
     chosen: Any = find_class(lopt.meta_gradients, base, conf.estimator)
+    # One that holds another has it under the name of the conf's own key.
     settings = {
         field.name: getattr(conf, field.name)
         for field in dataclasses.fields(chosen)
-        if field.name in type(conf).model_fields
+        if field.name in type(conf).model_fields and field.name != "estimator"
     }
     estimator: MetaGradient = chosen(unrolling=_unrolling(conf), **settings)
     return estimator

@@ -132,6 +132,13 @@ def announce_compiling(conf: MetaTrainingConf, ensemble: EnsembleReference, done
     )
 
 
+def losses_in_words(row: dict[str, float]) -> str:
+    """Say the losses of a meta-step that are known."""
+    words = {"meta/loss": "meta-loss", "imitation/loss": "imitation"}
+    known = [f"{said} {row[name]:.3f}" for name, said in words.items() if name in row]
+    return ", ".join(known)
+
+
 def segment_ends(conf: MetaTrainingConf, done: int) -> Iterator[int]:
     """Yield the meta-steps at which the segments end that are still to be run."""
     for end in range(conf.segment_meta_steps, conf.meta_steps, conf.segment_meta_steps):
@@ -214,8 +221,7 @@ class _Progress:
         if any(row.get("meta/nonfinite") for _, row in rows):
             _say_faults(metrics)
         meta_step, row = rows[-1]
-        loss = row.get("meta/loss")
-        terminal.reach(meta_step, "" if loss is None else f"meta-loss {loss:.3f}")
+        terminal.reach(meta_step, losses_in_words(row))
 
 
 def _say_faults(metrics: "MetaMetrics") -> None:

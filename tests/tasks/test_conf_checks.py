@@ -126,3 +126,29 @@ def test_validation_on_what_others_draw_is_refused(taken: str) -> None:
 def test_more_devices_than_there_are_are_refused() -> None:
     (line,) = refused("devices=1000", "problems=1000")
     assert line.startswith("meta_training.devices: 1000 is not allowed; allowed: at most ")
+
+
+def test_a_teacher_that_there_is_not_is_refused_naming_those_there_are() -> None:
+    (line,) = refused("teacher=adamw")
+    assert line == (
+        "meta_training.teacher: 'adamw' is not allowed; "
+        "allowed: one of adam, momentum, rmsprop, sgd"
+    )
+
+
+def test_imitation_is_refused_as_an_estimator_and_the_key_for_it_is_named() -> None:
+    (line,) = refused("estimator=Imitation", "imitation_weight=0.1")
+    assert line.startswith("meta_training.estimator: 'Imitation' is not allowed; allowed: ")
+    assert line.endswith("with an imitation_weight above 0")
+
+
+@pytest.mark.parametrize(
+    ("override", "allowed"),
+    [
+        ("imitation_weight=-0.1", "a number from 0 to 1000000.0"),
+        ("teacher_learning_rate=0.0", "a number above 0 to 1000.0"),
+    ],
+)
+def test_a_weight_or_a_rate_below_its_range_is_refused(override: str, allowed: str) -> None:
+    (line,) = refused(override)
+    assert line.endswith(f"is not allowed; allowed: {allowed}")

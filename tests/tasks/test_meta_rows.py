@@ -32,6 +32,19 @@ def test_the_loss_is_that_of_all_families_as_they_were_last_once_all_are_known()
     assert third[1]["meta/loss"] == pytest.approx((-1.0 - 12.0) / 4)
 
 
+def test_the_imitation_loss_is_that_of_all_families_too() -> None:
+    def with_imitation(family: str, loss: float) -> dict[str, float]:
+        losses = {"imitation/loss": 99.0, f"imitation/loss/{family}": loss}
+        return row(**{family: 0.0}) | losses
+
+    rows = meta_rows.MetaRows({"a": 1.0, "b": 3.0})
+    (first,) = rows.of(Given(1, with_imitation("a", 0.4)))
+    assert "imitation/loss" not in first[1]
+    (second,) = rows.of(Given(2, with_imitation("b", 0.8)))
+    assert second[1]["imitation/loss"] == pytest.approx((0.4 + 2.4) / 4)
+    assert second[1]["imitation/loss/b"] == 0.8
+
+
 def test_what_is_counted_by_family_is_a_metric_only_where_it_is_not_zero() -> None:
     counted = {"meta/nonfinite/a": 0.0, "inner/exploded/a": 2.0, "meta/nonfinite": 0.0}
     ((_, metrics),) = meta_rows.MetaRows({"a": 1.0}).of(Given(1, row(a=0.0) | counted))

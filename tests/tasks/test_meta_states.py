@@ -7,8 +7,10 @@ import lopt.meta_objectives
 from lopt.catalogue import concrete_classes
 from lopt.meta_gradients import (
     GrowingLengths,
+    Imitation,
     LogUniformLengths,
     MetaGradient,
+    PersistentES,
     TruncatedBackprop,
 )
 from lopt.meta_objectives import MetaObjective
@@ -64,3 +66,24 @@ def test_settings_of_the_engine_are_those_of_the_conf() -> None:
     assert (training.groups_per_step, training.steps_per_dispatch) == (2, 5)
     assert training.equal_groups
     assert training_of(MetaTrainingConf()).groups_per_step is None
+
+
+def test_imitation_goes_beside_the_estimator_that_is_named() -> None:
+    conf = MetaTrainingConf(
+        estimator="PersistentES",
+        deviation=0.5,
+        imitation_weight=0.2,
+        teacher="rmsprop",
+        teacher_learning_rate=0.03,
+        problem_clip_norm=7.0,
+    )
+    estimator = training_of(conf).estimator
+    unrolling = estimator.unrolling
+    other = PersistentES(unrolling, deviation=0.5)
+    assert estimator == Imitation(unrolling, other, 0.2, "rmsprop", 0.03, 7.0)
+
+
+def test_there_is_no_imitation_without_a_weight() -> None:
+    conf = MetaTrainingConf(imitation_weight=0.0, teacher="rmsprop")
+    assert training_of(conf) == training_of(MetaTrainingConf())
+    assert isinstance(training_of(conf).estimator, TruncatedBackprop)

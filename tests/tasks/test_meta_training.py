@@ -1,7 +1,7 @@
 import pytest
 
 from tasks.confs import MetaTrainingConf
-from tasks.meta_training import announce_compiling
+from tasks.meta_training import announce_compiling, losses_in_words
 from tasks.references import EnsembleReference
 
 ENSEMBLE = EnsembleReference(path="x.parquet", digest="a" * 64, entries=7, programs=3)
@@ -24,3 +24,15 @@ def test_programs_that_are_compiled_later_are_announced_as_such(
 ) -> None:
     announce_compiling(MetaTrainingConf(groups_per_meta_step=groups), ENSEMBLE, done=0)
     assert f"compiling {said}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({}, ""),
+        ({"meta/loss": -1.23456, "inner/steps": 3.0}, "meta-loss -1.235"),
+        ({"meta/loss": -1.0, "imitation/loss": 0.25}, "meta-loss -1.000, imitation 0.250"),
+    ],
+)
+def test_the_losses_that_are_known_are_said(row: dict[str, float], said: str) -> None:
+    assert losses_in_words(row) == said

@@ -5,6 +5,7 @@ from lopt.meta_gradients.base import Faults as Faults
 from lopt.meta_gradients.base import MetaGradient as MetaGradient
 from lopt.meta_gradients.es_and_backprop import ESAndBackprop as ESAndBackprop
 from lopt.meta_gradients.full_es import FullES as FullES
+from lopt.meta_gradients.imitation import Imitation as Imitation
 from lopt.meta_gradients.lengths import ExponentialLengths as ExponentialLengths
 from lopt.meta_gradients.lengths import GrowingLengths as GrowingLengths
 from lopt.meta_gradients.lengths import LogUniformLengths as LogUniformLengths

@@ -35,6 +35,8 @@ class Estimate(NamedTuple):
     # The squared standard error of the gradient, summed over the meta-params.
     variance: Float[Array, ""]
     faults: Faults
+    # What else is a mean over the sound problems, and is averaged over groups as meta-losses are.
+    means: Metrics | None = None
 
 
 class MetaGradient(eqx.Module):

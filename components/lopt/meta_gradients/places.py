@@ -56,10 +56,12 @@ def renewal(
     unroll_steps: int,
     key: Key[Array, ""],
     meta_step: Int[Array, ""],
+    entries: Int[Array, " problems"] | None = None,
 ) -> Renewal:
     """Draw entries, problems, initial params and lengths for the places that are finished.
 
-    A place's first trajectory is only a part of its length, so that ends are staggered.
+    A place's first trajectory is only a part of its length, so that ends are staggered. With
+    `entries` these are not drawn by weight, but there they are.
 
     **Example**
 
@@ -71,8 +73,8 @@ def renewal(
     count = places.begun.shape[0]
     finished = places.trajectories.inner_step >= places.lengths
     drawn = _lengths(lengths, length_key, places.begun == 0, meta_step)
-    entries, starts = jax.vmap(lambda key: draw_beginning(group, key))(
-        jax.random.split(begin_key, count)
+    entries, starts = jax.vmap(lambda key, entry: draw_beginning(group, key, entry))(
+        jax.random.split(begin_key, count), entries
     )
     return Renewal(
         finished=finished,
@@ -82,8 +84,10 @@ def renewal(
     )
 
 
-def draw_beginning(group: Group, key: Key[Array, ""]) -> tuple[Int[Array, ""], Beginning]:
-    """Draw an entry by weight, its random constants anew, and initial params.
+def draw_beginning(
+    group: Group, key: Key[Array, ""], entry: Int[Array, ""] | None = None
+) -> tuple[Int[Array, ""], Beginning]:
+    """Draw an entry by weight if none is given, its random constants anew, and initial params.
 
     **Example**
 
@@ -92,7 +96,8 @@ def draw_beginning(group: Group, key: Key[Array, ""]) -> tuple[Int[Array, ""], B
     ```
     """
     entry_key, draw_key, begin_key = jax.random.split(key, 3)
-    entry = jax.random.categorical(entry_key, jnp.log(group.weights)).astype(jnp.int32)
+    if entry is None:
+        entry = jax.random.categorical(entry_key, jnp.log(group.weights)).astype(jnp.int32)
     return entry, beginning(group.entry(entry).draw(draw_key), begin_key)
 
 

@@ -17,7 +17,8 @@ class MetaMetrics(NamedTuple):
     "meta/loss/<family>", "meta/gradient_norm" before clipping, "meta/gradient_clipped" (1 or
     0), "meta/gradient_error" (the standard error of the meta-gradient, as a norm), and
     the estimator's counts summed over the groups, such as "meta/nonfinite" (problems left
-    out), by family as well.
+    out), by family as well. What else an estimator has a mean of, such as "imitation/loss", is
+    averaged as the loss is, and there by family.
     """
 
     first_meta_step: int

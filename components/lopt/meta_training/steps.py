@@ -237,21 +237,28 @@ def _values(
     gradient: MetaParams,
 ) -> dict[str, Float[Array, ""]]:
     gradient_norm = norm(gradient)
-    losses = jnp.stack([estimate.meta_loss for estimate in estimates])
     variances = jnp.stack([estimate.variance for estimate in estimates])
     values = {
-        "meta/loss": (shares * losses).sum() / shares.sum(),
         "meta/gradient_norm": gradient_norm,
         "meta/gradient_clipped": (gradient_norm > training.clip_norm).astype(jnp.float32),
         "meta/gradient_error": jnp.sqrt((jnp.square(weights) * variances).sum()),
     }
     for group, estimate in zip(groups, estimates, strict=True):
-        values[f"meta/loss/{group.family}"] = estimate.meta_loss
+        for name, mean in _means(estimate).items():
+            values[f"{name}/{group.family}"] = mean
         for name in BY_FAMILY:
             values[f"{name}/{group.family}"] = estimate.metrics[name]
+    for name in _means(estimates[0]):
+        means = jnp.stack([_means(estimate)[name] for estimate in estimates])
+        values[name] = (shares * means).sum() / shares.sum()
     for name in estimates[0].metrics:
         values[name] = jnp.stack([estimate.metrics[name] for estimate in estimates]).sum()
     return values
+
+
+def _means(estimate: Estimate) -> dict[str, Float[Array, ""]]:
+    """Return what is a mean over problems, by family too."""
+    return {"meta/loss": estimate.meta_loss} | dict(estimate.means or {})
 
 
 # What tells of a problem that goes wrong is counted by family as well.

@@ -14,6 +14,7 @@ from lopt.ensembles import Group
 from lopt.meta_gradients import (
     ESAndBackprop,
     FullES,
+    Imitation,
     LogUniformLengths,
     MetaGradient,
     PersistentES,
@@ -165,7 +166,9 @@ def test_a_fault_is_named_with_its_entry_and_its_first_inner_step(kind, getkey):
     group = group_of(Pit(condition_number=1.0, angle=10.0), Pit(condition_number=1.0, angle=4.5e-3))
     unrolls = 3 if kind is FullES else 1000
     lengths = LogUniformLengths(unrolls, unrolls)
-    estimator = kind(Unrolling(steps=STEPS, problems=PROBLEMS, lengths=lengths))
+    # A teacher is to make steps of that length, too.
+    settings = {"learning_rate": 1e-3} if kind is Imitation else {}
+    estimator = kind(Unrolling(steps=STEPS, problems=PROBLEMS, lengths=lengths), **settings)
     first, second = series(estimator, group, getkey(), 2)
     found = first if kind is FullES else second
     if kind is not FullES:
