@@ -130,7 +130,7 @@ def scaled_momenta(
 
 @jax.custom_jvp
 def arsinh(x: Float[Array, " *shape"]) -> Float[Array, " *shape"]:
-    """Return the inverse hyperbolic sine, with as many digits as float32 has.
+    """Return the inverse hyperbolic sine of finite numbers, with as many digits as float32 has.
 
     The compiler's own takes a fifth of an unroll on a CPU, for what no formula of one range
     needs. Beyond 1e19 it is that of half of x.
