@@ -28,6 +28,7 @@ from lopt.ensembles import draw_ensemble
 from lopt.meta_gradients import ExponentialLengths, MetaGradient, Unrolling
 from lopt.meta_training import MetaTraining, init_meta_state, meta_train, problem_mesh
 from lopt.unroll import begin, current_loss, unroll
+from tasks.cores import usable_cores
 
 PROBLEMS, STEPS, WHOLE_TRAINING = 24, 20, 300
 # Of the unrolls that a trajectory has on the average; whole trajectories are what the last is for.
@@ -58,6 +59,7 @@ def main() -> None:
     parser.add_argument("--points", type=Path, default=Path("estimator_curves.json"))
     parser.add_argument("--picture", type=Path, default=Path("estimator_curves.png"))
     arguments = parser.parse_args()
+    jax.config.update("jax_num_cpu_devices", usable_cores())
     entries = [
         entry
         for entry in yaml.safe_load(arguments.ensemble.read_text())["entries"]
