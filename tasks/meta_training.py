@@ -22,7 +22,7 @@ from tasks.releases import LOGGED_MODEL, release_of
 from tasks.validation import MetaTrainingFailedError, judged, validate
 
 if TYPE_CHECKING:
-    from lopt.checkpoint import Checkpoints
+    from lopt.checkpoint import Checkpoints, Damage
     from lopt.meta_training import MetaMetrics, MetaState
 
 CHECKPOINTS_KEPT = 3
@@ -37,9 +37,10 @@ def find_checkpoint(run: RunReference) -> int:
     """Return the meta-step that the run goes on from, 0 where it begins."""
     with _opened(run) as checkpoints, _best(run) as best:
         for damage in best.set_aside_damaged():
-            terminal.say(f"  best checkpoint is damaged: now in {damage.moved_to}")
+            terminal.warn(f"best {_moved(damage)} The best is that of {best.latest()}.")
         for damage in checkpoints.set_aside_damaged():
-            terminal.say(f"  checkpoint {damage.meta_step} is damaged: now in {damage.moved_to}")
+            newest = checkpoints.latest()
+            terminal.warn(f"{_moved(damage)} The run goes on from that of meta-step {newest}.")
         return checkpoints.latest() or 0
 
 
@@ -190,9 +191,8 @@ class _Progress:
 
     def log(self, last_meta_step: int) -> None:
         """Log what is not logged yet: a process may die between this and its checkpoint."""
-        logged = tracking.last_step(self._run.mlflow_run_id, "inner/steps")
-        new = [row for row in self._rows if logged < row[0] <= last_meta_step]
-        tracking.log_metrics(self._run.mlflow_run_id, new)
+        rows = [row for row in self._rows if row[0] <= last_meta_step]
+        _logged_rows(self._run).log(rows)
 
     def keep(self, checkpoints: "Checkpoints", last_meta_step: int) -> None:
         """Save a checkpoint of the last dispatch that is done, and log the rows up to it.
@@ -224,6 +224,10 @@ class _Progress:
         terminal.reach(meta_step, losses_in_words(row))
 
 
+def _moved(damage: "Damage") -> str:
+    return f"checkpoint {damage.meta_step} is damaged: now in {damage.moved_to}."
+
+
 def _say_faults(metrics: "MetaMetrics") -> None:
     faults = metrics.named_faults()
     for fault in faults[:FAULTS_NAMED]:
@@ -237,6 +241,12 @@ def _say_faults(metrics: "MetaMetrics") -> None:
 def _meta_rows(run: RunReference, ensemble: EnsembleReference) -> MetaRows:
     del run
     return MetaRows({group.family: float(group.weights.sum()) for group in groups_of(ensemble)})
+
+
+# Kept as well: how far a run is logged.
+@functools.lru_cache(maxsize=1)
+def _logged_rows(run: RunReference) -> tracking.LoggedRows:
+    return tracking.LoggedRows(run.mlflow_run_id, "inner/steps")
 
 
 def _restored(

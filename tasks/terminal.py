@@ -6,10 +6,12 @@ file. Tasks call `reach` without knowing which, or whether anybody looks.
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Final, Protocol
 
+from prefect.exceptions import MissingContextError
+from prefect.logging import get_run_logger
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -100,6 +102,14 @@ def heading(text: str) -> None:
 def say(text: str) -> None:
     """Print one line."""
     console().print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def warn(text: str) -> None:
+    """Print one line that somebody should act on, and show it as a warning among Prefect's logs."""
+    say(f"  {text}")
+    # Outside of a run there is no such log.
+    with suppress(MissingContextError):
+        get_run_logger().warning(text)
 
 
 def paragraph(text: str, style: str | None = None) -> None:

@@ -71,6 +71,29 @@ def last_step(mlflow_run_id: str, metric: str) -> int:
     return max((point.step for point in points), default=-1)
 
 
+class LoggedRows:
+    """What a run's steps gave, each of them logged once, however often it is gone on with.
+
+    A process may die between logging steps and keeping that they are done, and takes them again.
+    What is logged already is asked for once: MLflow gives only the whole history, so that this
+    would take ever longer.
+    """
+
+    def __init__(self, mlflow_run_id: str, metric: str) -> None:
+        self._mlflow_run_id, self._metric = mlflow_run_id, metric
+        self._last: int | None = None
+
+    def log(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+        """Log the rows that are not logged yet; each has the metric."""
+        # Unknown again, should logging fail in the middle.
+        last, self._last = self._last, None
+        if last is None:
+            last = last_step(self._mlflow_run_id, self._metric)
+        new = [row for row in rows if row[0] > last]
+        log_metrics(self._mlflow_run_id, new)
+        self._last = max([last, *(step for step, _ in new)])
+
+
 def log_params(mlflow_run_id: str, confs: Mapping[str, StageConf]) -> None:
     """Log every value of the confs as `section.key`."""
     from mlflow.entities import Param

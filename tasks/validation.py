@@ -109,8 +109,8 @@ def judged(
         rollbacks = "1 rollback" if done == 1 else f"{done} rollbacks"
         raise MetaTrainingFailedError(f"{reason}, after {rollbacks}. {_kept(best, kept)}")
     state: MetaState = first if kept is None else best.restore(like=first)[0]
-    terminal.say(
-        f"  {reason}: back to meta-step {kept or 0}, with "
+    terminal.warn(
+        f"{reason}: back to meta-step {kept or 0}, with "
         f"{ROLLED_BACK ** (done + 1):g} of the meta-learning rate ({done + 1} of "
         f"{conf.rollbacks} rollbacks)"
     )

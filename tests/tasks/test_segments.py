@@ -1,6 +1,7 @@
 """Segments of a meta-training: what is kept when one is stopped, rolled back or has failed."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -197,3 +198,49 @@ def test_validation_is_on_other_draws_in_the_form_of_the_ensemble(begun: Begun) 
     one, two = (validation.validate(CONF, begun.ensemble, begun.held_out, state) for _ in range(2))
     assert one == two
     assert np.isfinite(one.loss)
+
+
+def flip_a_byte(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+def truncated(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+@pytest.mark.parametrize("harmed", [flip_a_byte, truncated])
+def test_a_damaged_newest_checkpoint_is_named_and_that_before_ends_with_the_same_bits(
+    begun: Begun, harmed: Callable[[bytes], bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for end in (4, 8):
+        begun.train(end)
+    newest = begun.folder("checkpoints") / "8"
+    kept = shutil.copytree(newest, begun.folder("kept"))
+    begun.train(12)
+    expected = begun.meta_params()
+    shutil.rmtree(begun.folder("checkpoints") / "12")
+
+    file = max(newest.glob("state/**/*"), key=lambda one: one.is_file() and one.stat().st_size)
+    file.write_bytes(harmed(file.read_bytes()))
+    assert meta_training.find_checkpoint.fn(begun.run) == 4
+    said = capsys.readouterr().out
+    assert f"  checkpoint 8 is damaged: now in {newest.parent}/damaged-8-" in said
+    assert said.endswith(". The run goes on from that of meta-step 4.\n")
+    assert begun.train(8) == 8
+    assert (newest / "record/metadata").read_bytes() == (kept / "record/metadata").read_bytes()
+    begun.train(12)
+    for one, two in zip(begun.meta_params(), expected, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_where_the_best_is_damaged_the_best_before_it_is_the_best(
+    begun: Begun, validated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    validated(-1.0, -2.0)
+    for end in (4, 8):
+        begun.train(end)
+    (begun.folder("best") / "8/record/metadata").unlink()
+    assert meta_training.find_checkpoint.fn(begun.run) == 8
+    assert meta_training.find_best_checkpoint.fn(begun.run).meta_step == 4
+    assert "best checkpoint 8 is damaged: now in " in capsys.readouterr().out

@@ -69,6 +69,47 @@ def test_nothing_logged_yet_is_before_every_step() -> None:
 
 
 @pytest.mark.usefixtures("home")
+def test_rows_are_logged_once_and_the_history_is_read_once_a_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def rows(*steps: int) -> list[tuple[int, dict[str, float]]]:
+        return [(step, {"steps": 1.0}) for step in steps]
+
+    asked: list[str] = []
+    ask = tracking.last_step
+    with tracking.tracked("stage", {}) as mlflow_run_id:
+        before = tracking.LoggedRows(mlflow_run_id, "steps")
+        before.log(rows(1, 2))
+        monkeypatch.setattr(tracking, "last_step", lambda *of: asked.append(of[1]) or ask(*of))
+        logged = tracking.LoggedRows(mlflow_run_id, "steps")
+        logged.log(rows(2, 3))
+        logged.log(rows(3, 4))
+        logged.log([])
+        logged.log(rows(4, 5))
+    assert asked == ["steps"]
+    history = tracking.client().get_metric_history(mlflow_run_id, "steps")
+    assert [point.step for point in history] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.usefixtures("home")
+def test_rows_of_which_logging_has_failed_are_logged_by_the_next_attempt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ConnectionResetError
+
+    with tracking.tracked("stage", {}) as mlflow_run_id:
+        logged = tracking.LoggedRows(mlflow_run_id, "steps")
+        logged.log([(1, {"steps": 1.0})])
+        with monkeypatch.context() as patch:
+            patch.setattr(tracking, "log_metrics", fail)
+            with pytest.raises(ConnectionResetError):
+                logged.log([(2, {"steps": 1.0})])
+        logged.log([(2, {"steps": 1.0})])
+    assert tracking.last_step(mlflow_run_id, "steps") == 2
+
+
+@pytest.mark.usefixtures("home")
 def test_resuming_goes_on_in_the_same_run_and_ends_the_cycle_that_died() -> None:
     with tracking.tracked("cycle", {}) as dead, tracking.tracked("stage", {}, dead) as stage:
         pass
