@@ -1,6 +1,8 @@
 """The store that MLflow keeps runs and models in: made once, whoever comes first."""
 
 import functools
+import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks import settings
@@ -59,7 +61,26 @@ def _migrate(uri: str) -> None:
     if uri.startswith("sqlite:"):
         settings.home().mkdir(parents=True, exist_ok=True)
         with locked(settings.home() / "mlflow.lock", wait=True):
+            _make(uri)
             MlflowClient(tracking_uri=uri).search_registered_models(max_results=1)
+
+
+def _make(uri: str) -> None:
+    """Make a SQLite database where there is none, aside: one half made can never be opened."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy import make_url
+
+    url = make_url(uri)
+    path = Path(url.database or ":memory:")
+    if path.name == ":memory:" or path.exists():
+        return
+    for left in path.parent.glob(f"{path.name}.new-*"):
+        left.unlink()
+    # Another name each time, for MLflow keeps its connections by it.
+    aside = path.with_name(f"{path.name}.new-{uuid.uuid4().hex}")
+    store = SqlAlchemyStore(str(url.set(database=str(aside))), settings.artifact_location())
+    store.engine.dispose()
+    aside.replace(path)
 
 
 def _created() -> "Experiment":

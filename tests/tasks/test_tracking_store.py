@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +80,39 @@ def test_a_deleted_experiment_is_one_message_that_says_how_to_restore_it(home: P
     assert command == ["mlflow", "experiments", "restore", "--experiment-id", deleted]
     client.restore_experiment(deleted)
     assert tracking_store.experiment_id() == deleted
+
+
+@pytest.fixture
+def new_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home without anything in it."""
+    import mlflow
+
+    monkeypatch.setenv("LOPT_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    before = mlflow.get_tracking_uri()
+    yield tmp_path / "home"
+    mlflow.set_tracking_uri(before)
+
+
+def test_a_database_of_which_the_making_was_broken_off_is_made_anew(new_home: Path) -> None:
+    """Between a table and the note that it is there, which SQLite does not undo."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    noted: list[str] = []
+
+    def break_off(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("UPDATE alembic_version"):
+            noted.append(statement)
+            if len(noted) == 30:
+                raise KeyboardInterrupt
+
+    event.listen(Engine, "before_cursor_execute", break_off)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            tracking_store.experiment_id()
+    finally:
+        event.remove(Engine, "before_cursor_execute", break_off)
+    assert not (new_home / "mlflow.db").exists()
+    assert tracking_store.experiment_id() == "1"
+    assert [path.name for path in new_home.glob("mlflow.db*")] == ["mlflow.db"]
