@@ -22,13 +22,16 @@ class CommandRun(NamedTuple):
     settings: tuple[str, ...]
 
     def start(self) -> "subprocess.Popen[bytes]":
+        outside = ("MLFLOW", "MPL", "XDG", "PYTHONDONTWRITEBYTECODE")
         environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "MPL", "XDG"))},
+            **{name: value for name, value in os.environ.items() if not name.startswith(outside)},
             "HOME": str(self.users_folder),
             "LOPT_HOME": str(self.home),
             "PREFECT_API_URL": self.server,
             "JAX_COMPILATION_CACHE_DIR": str(self.jax_cache),
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
+            # Where packages are installed without it, compiling Python is half of a start.
+            "PYTHONPYCACHEPREFIX": str(self.jax_cache.with_name("python")),
             "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "0.5",
         }
         self.home.mkdir(exist_ok=True)
