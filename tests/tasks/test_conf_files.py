@@ -135,6 +135,11 @@ def test_the_quick_conf_is_what_a_form_shows_as_defaults() -> None:
     assert read_conf(Path("conf/quick.yaml"), [], SECTIONS) == DEFAULTS
 
 
+@pytest.mark.parametrize("path", sorted(Path("conf").glob("*.yaml")), ids=str)
+def test_every_conf_that_is_shipped_is_sound(path: Path) -> None:
+    check(read_conf(path, [], list(Conf.model_fields)), list(Conf.model_fields))
+
+
 def test_a_warmup_as_long_as_the_meta_training_is_refused() -> None:
     conf = read_conf(None, ["meta_steps=10"], SECTIONS)
     with pytest.raises(ConfError, match=r"warmup_meta_steps: 20 .*fewer than meta_steps = 10"):
