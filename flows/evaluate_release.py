@@ -43,7 +43,7 @@ def evaluate_release(
         digits = prepare_dataset("digits", DEFAULTS.datasets)
         log_ensemble(mlflow_run_id, held_out, "evaluation")
         log_data_set(mlflow_run_id, digits, "evaluation")
-        with terminal.stage("optimizers x targets", steps_in_all(held_out)):
+        with terminal.stage("optimizers x targets", steps_in_all(evaluation, held_out)):
             baselines = evaluate_baselines(evaluation, held_out, digits)
             report = evaluate_learned(evaluation, held_out, digits, found, baselines)
         log_report(mlflow_run_id, report)

@@ -42,6 +42,7 @@ def mistakes(conf: Conf, sections: Sequence[str]) -> list[str]:
     if "evaluation" in sections:
         lines += _records(conf.evaluation)
         lines += _rates(conf.evaluation)
+        lines += _baselines(conf.evaluation)
     if "evaluation" in sections and conf.evaluation.held_out_seed == conf.ensemble.seed:
         lines.append(
             f"evaluation.held_out_seed: {conf.evaluation.held_out_seed} is not allowed; "
@@ -166,6 +167,24 @@ def _rates(conf: EvaluationConf) -> list[str]:
         f"evaluation.learning_rates: {rate} is there more than once; allowed: each once"
         for rate in dict.fromkeys(rates)
         if rates.count(rate) > 1
+    ]
+
+
+def _baselines(conf: EvaluationConf) -> list[str]:
+    from lopt.evaluation import BASELINES
+
+    names = conf.baselines
+    unknown = [name for name in dict.fromkeys(names) if name not in BASELINES]
+    repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    return [
+        *(
+            f"evaluation.baselines: {name!r} is not allowed; allowed: of {', '.join(BASELINES)}"
+            for name in unknown
+        ),
+        *(
+            f"evaluation.baselines: {name!r} is there more than once; allowed: each once"
+            for name in repeated
+        ),
     ]
 
 

@@ -270,6 +270,13 @@ class EvaluationConf(StageConf):
         min_length=1,
         description="Learning rates that every baseline is tried at.",
     )
+    baselines: tuple[str, ...] = Field(
+        default=("SGD+momentum", "RMSProp", "Adam"),
+        strict=False,
+        min_length=1,
+        description="What to compare with, by name: docs/baselines.md lists all there are, "
+        "conf/all_baselines.yaml takes them all.",
+    )
 
 
 class PublicationConf(StageConf):

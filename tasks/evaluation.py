@@ -41,7 +41,7 @@ def evaluate_baselines(
     directory = settings.reports_root() / f"baselines-{short(key)}"
     _move_aside_if_damaged(directory)
     if not directory.is_dir():
-        candidates = baselines(conf.learning_rates)
+        candidates = baselines(conf.learning_rates, conf.baselines)
         cells = _cells(conf, held_out, digits, candidates, first=0)
         Report(tuple(cells), facts).write(directory)
     return str(directory)
@@ -89,12 +89,11 @@ def check_held_out(
         )
 
 
-def steps_in_all(held_out: EnsembleReference) -> int:
+def steps_in_all(conf: EvaluationConf, held_out: EnsembleReference) -> int:
     """Return how many pairs of an optimizer and a target there are to run."""
-    from lopt.evaluation import baselines
     from lopt.evaluation.targets import digits
 
-    return (1 + len(baselines())) * (len(groups_of(held_out)) + len(digits.NETWORKS))
+    return (1 + len(conf.baselines)) * (len(groups_of(held_out)) + len(digits.NETWORKS))
 
 
 def _move_aside_if_damaged(directory: Path) -> None:

@@ -9,7 +9,7 @@ from tasks import settings, terminal, tracking
 from tasks.evaluation import OURS
 from tasks.references import ModelVersionReference, ReportReference
 from tasks.score_screen import fitting
-from tasks.score_table import LEGEND, score_table, verdict
+from tasks.score_table import LEGEND, score_table, tuning, verdict
 
 
 def show_scores(reference: ReportReference) -> None:
@@ -21,6 +21,7 @@ def show_scores(reference: ReportReference) -> None:
     for part in fitting(score_table(report, OURS), console):
         console.print(part)
     terminal.paragraph(LEGEND, "dim")
+    terminal.paragraph(tuning(report, OURS))
     for line in verdict(report, OURS):
         terminal.paragraph(f"* {line}")
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from tasks.score_table import MEASURE, verdict
+from tasks.score_table import MEASURE, tuning, verdict
 
 if TYPE_CHECKING:
     from lopt.evaluation import Report
@@ -14,6 +14,7 @@ def score_page(report: "Report", ours: str) -> str:
     from lopt.evaluation.tables import difference_table, score_table
 
     parts = [
+        tuning(report, ours),
         "\n".join(f"* {line}" for line in verdict(report, ours)),
         "## Scores",
         "Mean over the steps of log10(loss / first loss), lower is better.",

@@ -60,9 +60,27 @@ def verdict(report: "Report", ours: str) -> list[str]:
     return [*(_sentence(report, ours, other) for other in others), *_losses(report, ours)]
 
 
+def tuning(report: "Report", ours: str) -> str:
+    """Say in words what was tuned: never ours, and the others on what they are scored on."""
+    rates = report.of(ours)[0].learning_rates
+    swept = {len(cells[0].learning_rates) for cells in map(report.of, report.optimizers)} - {1}
+    rate = f"its default initial learning rate, {rates[0]:g}, on every target"
+    line = f"Ours was not tuned: it has {rate}."
+    if not swept:
+        return f"{line} Neither were the others: each had one learning rate."
+    return (
+        f"{line} The others were: each has the best of its {_counts(swept)} learning rates, chosen "
+        "on the very trajectories that are scored here, which favours them."
+    )
+
+
 def gap_text(gap: "Difference") -> str:
     """Write a difference with its interval."""
     return f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
+
+
+def _counts(numbers: set[int]) -> str:
+    return " or ".join(map(str, sorted(numbers)))
 
 
 def _row(

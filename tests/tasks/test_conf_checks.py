@@ -152,3 +152,16 @@ def test_imitation_is_refused_as_an_estimator_and_the_key_for_it_is_named() -> N
 def test_a_weight_or_a_rate_below_its_range_is_refused(override: str, allowed: str) -> None:
     (line,) = refused(override)
     assert line.endswith(f"is not allowed; allowed: {allowed}")
+
+
+def test_baselines_that_there_are_not_are_refused_naming_those_that_are() -> None:
+    first, second = refused("baselines=[Adam, Best, Worst]")
+    assert first.startswith(
+        "evaluation.baselines: 'Best' is not allowed; allowed: of SGD+momentum, RMSProp, Adam, "
+    )
+    assert "'Worst'" in second
+
+
+def test_a_baseline_that_is_there_twice_is_refused() -> None:
+    (line,) = refused("baselines=[Adam, RMSProp, Adam]")
+    assert line == "evaluation.baselines: 'Adam' is there more than once; allowed: each once"

@@ -63,3 +63,14 @@ def test_a_loss_is_told_whatever_rates_there_are(
     _, loss = verdict(report, "learned")
     assert loss.startswith(f"Ours loses to Adam at the {choice} on: held_out/bowls (+")
     assert f"* {loss}" in score_page(report, "learned")
+
+
+@pytest.mark.parametrize(
+    ("rates", "words"), [(ONE, "Neither were the others"), (SWEEP, "the best of its 2 learning")]
+)
+def test_the_report_says_in_words_that_ours_was_not_tuned(
+    make_report: MakeReport, rates: tuple[float, ...], words: str
+) -> None:
+    page = score_page(make_report(rates, {}), "learned")
+    assert page.startswith("Ours was not tuned: it has its default initial learning rate, 0.001,")
+    assert words in page.splitlines()[0]

@@ -1,5 +1,6 @@
 """Comparing optimizers on what they were not trained on; DESIGN.md section 3."""
 
+from lopt.evaluation.baselines import BASELINES as BASELINES
 from lopt.evaluation.baselines import LEARNING_RATES as LEARNING_RATES
 from lopt.evaluation.baselines import baselines as baselines
 from lopt.evaluation.candidate import Candidate as Candidate

@@ -1,13 +1,14 @@
 """What is compared: an optax transformation for each of one or several learning rates."""
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import optax
-from jaxtyping import Array, Float
 
 from lopt.architectures.base import LearnedOptimizer
 from lopt.architectures.learning_rates import DEFAULT_LEARNING_RATE
+from lopt.evaluation.schedules import Schedule, constant
 
 
 class Candidate(eqx.Module):
@@ -15,20 +16,24 @@ class Candidate(eqx.Module):
 
     `make` is called inside a compiled program with a float32 scalar, so that all rates run
     at once; it may be a pytree (a method of a learned optimizer is one), and then its arrays
-    are arguments of the program, which another optimizer of that architecture re-uses.
+    are arguments of the program, which another optimizer of that architecture re-uses. With
+    another `schedule` than the constant one, `make` is called with an `optax.Schedule`.
 
     Raises `ValueError` for rates that are missing, repeated, not positive or not finite.
 
     **Example**
 
     ```python
-    lion = Candidate("Lion", optax.lion, learning_rates=(1e-5, 1e-4, 1e-3))
+    adan = Candidate("Adan", optax.adan, learning_rates=(1e-4, 1e-3, 1e-2))
+    falling = Candidate("Adan+cosine", optax.adan, (1e-4, 1e-3, 1e-2), schedules.cosine)
     ```
     """
 
     name: str = eqx.field(static=True)
-    make: Callable[[Float[Array, ""]], optax.GradientTransformation]
+    # Any: most take a rate or a schedule, but a learned optimizer no schedule.
+    make: Callable[[Any], optax.GradientTransformation]
     learning_rates: tuple[float, ...] = eqx.field(static=True)
+    schedule: Schedule = eqx.field(static=True, default=constant)
 
     def __check_init__(self) -> None:
         rates = self.learning_rates

@@ -3,6 +3,7 @@
 import dataclasses
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -13,10 +14,11 @@ from jaxtyping import Array, Float, Float32, Key
 
 from lopt.evaluation.candidate import Candidate
 from lopt.evaluation.cell import Cell
+from lopt.evaluation.schedules import Schedule
 from lopt.evaluation.target import Better, Target
 from lopt.evaluation.trajectory import Start, begin, train
 
-Make = Callable[[Float[Array, ""]], optax.GradientTransformation]
+Make = Callable[[Any], optax.GradientTransformation]
 Measured = tuple[Float[Array, "..."], dict[str, Float[Array, "..."]]]
 
 
@@ -68,7 +70,7 @@ def evaluate_one(target: Target, candidate: Candidate, seeds: int, key: Key[Arra
     nameless = dataclasses.replace(target, name="")
     keys = seed_keys(key, target.name, seeds)
     starts = _begin_all(nameless, keys)
-    measured = _train_all(nameless, candidate.make, rates, starts, keys)
+    measured = _train_all(nameless, candidate.make, candidate.schedule, rates, starts, keys)
     losses, metrics = jax.tree.map(np.asarray, measured)
     finite = np.logical_and.accumulate(np.isfinite(losses), axis=-1)
     better = dict(target.better())
@@ -108,12 +110,13 @@ def _begin_all(target: Target, keys: Key[Array, " seeds"]) -> Start:
 def _train_all(
     target: Target,
     make: Make,
+    schedule: Schedule,
     rates: Float[Array, " rates"],
     starts: Start,
     keys: Key[Array, " seeds"],
 ) -> Measured:
     def one(rate: Float[Array, ""], start: Start, key: Key[Array, ""]) -> Measured:
-        return train(target, start, make(rate), key)
+        return train(target, start, make(schedule(rate, target.steps)), key)
 
     return jax.vmap(jax.vmap(one, (None, 0, 0)), (0, None, None))(rates, starts, keys)
 

@@ -23,6 +23,10 @@ COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Okabe and Ito's, which people with any kind of colour vision tell apart."""
 
 
+MARKERS = ("", "o", "s", "^")
+"""What tells lines apart once the colours are used up, a colour after another having the next."""
+
+
 def write_plots(report: Report, directory: Path) -> tuple[Path, ...]:
     """Write a PNG for each target and one with all scores; return where they are.
 
@@ -61,7 +65,7 @@ def loss_figure(report: Report, target: str) -> "Figure":
     figure = Figure(figsize=(9.0, 4.5), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     for index, optimizer in enumerate(report.optimizers):
-        _plot_optimizer(axes, report, optimizer, target, COLOURS[index % len(COLOURS)])
+        _plot_optimizer(axes, report, optimizer, target, index)
     axes.set_yscale("log")
     axes.set_xlabel("inner step")
     axes.set_ylabel("loss / initial loss")
@@ -100,7 +104,7 @@ def score_figure(report: Report, measure: str = AREA) -> "Figure":
     return figure
 
 
-def _plot_optimizer(axes: "Axes", report: Report, optimizer: str, target: str, colour: str) -> None:
+def _plot_optimizer(axes: "Axes", report: Report, optimizer: str, target: str, index: int) -> None:
     cells = report.of(optimizer)
     drawn: set[float] = set()
     for choice in choices(cells):
@@ -108,14 +112,16 @@ def _plot_optimizer(axes: "Axes", report: Report, optimizer: str, target: str, c
         rate = cell.learning_rates[0]
         if rate not in drawn:
             label = f"{optimizer}{RATE[choice]}" + (f", {rate:g}" if RATE[choice] else "")
-            _plot_cell(axes, cell, colour, label, dashed=bool(drawn))
+            _plot_cell(axes, cell, index, label, dashed=bool(drawn))
         drawn.add(rate)
 
 
-def _plot_cell(axes: "Axes", cell: Cell, colour: str, label: str, *, dashed: bool) -> None:
+def _plot_cell(axes: "Axes", cell: Cell, index: int, label: str, *, dashed: bool) -> None:
+    colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index // len(COLOURS) % len(MARKERS)]
     relative = 10.0 ** log_relative_losses(cell.losses[0])
     low, middle, high = np.quantile(relative, [0.25, 0.5, 0.75], axis=0)
-    axes.plot(cell.steps, middle, "--" if dashed else "-", color=colour, label=label, lw=1.6)
+    (line,) = axes.plot(cell.steps, middle, "--" if dashed else "-", color=colour, label=label)
+    line.set(linewidth=1.6, marker=marker, markevery=0.1, markersize=4)
     if not dashed:
         axes.fill_between(cell.steps, low, high, color=colour, alpha=0.15, lw=0)
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int32, Key, PyTree
 
-from lopt.architectures.base import eval_params
+from lopt.evaluation.measured_params import measured_params
 from lopt.evaluation.target import Target
 from lopt.problems.base import Params, Problem, loss_and_gradient
 
@@ -98,4 +98,4 @@ def _update(
 
 
 def _eval_params(inner: _Inner) -> Params:
-    return eval_params(inner.opt_state, inner.params)
+    return measured_params(inner.opt_state, inner.params)
