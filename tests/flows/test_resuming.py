@@ -45,7 +45,12 @@ def test_a_killed_run_goes_on_and_ends_with_the_bits_of_one_never_killed(begin: 
 
 
 @pytest.mark.parametrize(
-    ("number", "said"), [(signal.SIGINT, "Interrupted."), (signal.SIGTERM, "Stopped.")]
+    ("number", "said"),
+    [
+        (signal.SIGINT, "Interrupted."),
+        # The way is the same, and half a minute of it is enough for every day.
+        pytest.param(signal.SIGTERM, "Stopped.", marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_ends_a_run_with_a_whole_checkpoint_and_a_line(
     begin: Begin, number: int, said: str
