@@ -28,6 +28,7 @@ from lopt.meta_gradients.places import (
 )
 from lopt.meta_gradients.unrolling import Unrolled, Unrolling
 from lopt.meta_gradients.vectors import number_of_meta_params, vectors
+from lopt.side_by_side import for_each_problem
 from lopt.unroll import Beginning, Trajectory, before_first_step
 
 # Where `vmap` finds the two of a pair: on one problem, with the same batches and the same noise.
@@ -129,7 +130,9 @@ def unroll_pairs(
             unrolling, both_ways(meta_params, noise), optimizer_of, pair, start, is_finished
         )
 
-    return jax.vmap(one_pair)(noise, places.trajectories, new.starts, new.finished)
+    return for_each_problem(one_pair, new.starts.params)(
+        noise, places.trajectories, new.starts, new.finished
+    )
 
 
 def both_ways(

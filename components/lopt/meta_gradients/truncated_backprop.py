@@ -27,6 +27,7 @@ from lopt.meta_gradients.places import (
 )
 from lopt.meta_gradients.unrolling import Unrolled, Unrolling
 from lopt.meta_gradients.vectors import MetaParams, vectors
+from lopt.side_by_side import for_each_problem
 from lopt.unroll import Beginning, Trajectory, before_first_step
 
 
@@ -98,7 +99,9 @@ class TruncatedBackprop(MetaGradient):
             unrolled = self.unrolling.unroll(optimizer, trajectory, self.second_derivatives)
             return unrolled.meta_loss, unrolled
 
-        differentiated = jax.vmap(jax.grad(one_problem, has_aux=True), in_axes=(None, 0, 0, 0))
+        differentiated = for_each_problem(
+            jax.grad(one_problem, has_aux=True), new.starts.params, (None, 0, 0, 0)
+        )
         gradients, unrolled = differentiated(
             meta_params, state.places.trajectories, new.starts, new.finished
         )

@@ -1,0 +1,137 @@
+"""Problems side by side are problems under `jax.vmap`, whatever is computed for them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lopt.side_by_side
+from lopt.architectures import HierarchicalRNN
+from lopt.ensembles import draw_ensemble
+from lopt.side_by_side import SMALL, for_each_problem, side_by_side
+from lopt.unroll import begin, unroll
+
+PROBLEMS = 3
+
+
+def products(shared, matrix, x):
+    """By a shared matrix from either side, by an own one, along an axis, over two axes."""
+    along = jnp.einsum("bij,bj->bi", jnp.stack([matrix, 2 * matrix]), jnp.stack([x, -x]))
+    both = jnp.tensordot(matrix, shared, 2)
+    return shared @ x, x @ shared, matrix @ shared, matrix @ matrix.T, along, both, x @ x
+
+
+def shapes(shared, matrix, x):
+    padded = jnp.pad(matrix, ((1, 0), (0, 2)))
+    pieces = jnp.split(padded, [2], axis=1)
+    return pieces, padded.T[::-1, 1:], matrix.reshape(2, -1)[:, ::2], jnp.cumsum(matrix, axis=1)
+
+
+def numbers(shared, matrix, x):
+    chosen = jnp.where(x.sum() > 0, matrix, shared)
+    return chosen, jnp.clip(matrix, x.min(), 1.0), jnp.argmax(matrix, axis=0), jnp.isfinite(x)
+
+
+def by_hand(shared, matrix, x):
+    """What only JAX knows how to do for many."""
+    solved = jnp.linalg.solve(matrix @ matrix.T + jnp.eye(4), x)
+    branch = jax.lax.cond(x[0] > 0, jnp.sin, jnp.cos, x)
+    looped = jax.lax.fori_loop(0, 3, lambda step, y: y * shared[0] + step, x)
+    return solved, branch, looped, jnp.sort(x), matrix[jnp.argsort(x)], x.at[1].set(0.0)
+
+
+def random_numbers(shared, matrix, x):
+    key = jax.random.fold_in(jax.random.key(0), jnp.abs(100 * x[0]).astype(jnp.int32))
+    return jax.random.normal(key, (3,)), jax.random.randint(jax.random.split(key)[0], (2,), 0, 9)
+
+
+def loops(shared, matrix, x):
+    """A carry that becomes the problem's own in the second step, and one that never does."""
+
+    def step(carry, row):
+        count, late, own = carry
+        return (count + 1, late + own.sum(), jnp.tanh(matrix @ own + row)), (own, count)
+
+    return jax.lax.scan(step, (0, 0.0, x), shared, reverse=True)
+
+
+def derivatives(shared, matrix, x):
+    def loss(shared, x):
+        _, outputs = loops(shared, matrix, x)
+        return jax.nn.relu(outputs[0]).sum() + jax.nn.logsumexp(shared @ x)
+
+    return jax.value_and_grad(loss, argnums=(0, 1))(shared, x)
+
+
+def nothing_of_it(shared, matrix, x):
+    return shared + 1.0
+
+
+FUNCTIONS = (
+    products,
+    shapes,
+    numbers,
+    by_hand,
+    random_numbers,
+    loops,
+    derivatives,
+    nothing_of_it,
+)
+
+
+def drawn(seed):
+    keys = jax.random.split(jax.random.key(seed), 3)
+    return (
+        jax.random.normal(keys[0], (4, 4)),
+        jax.random.normal(keys[1], (PROBLEMS, 4, 4)),
+        jax.random.normal(keys[2], (PROBLEMS, 4)),
+    )
+
+
+def assert_same(found, expected):
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert (one.shape, one.dtype) == (other.shape, other.dtype)
+        np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 2**31 - 1))
+def test_side_by_side_equals_vmap(function, seed):
+    arguments = drawn(seed)
+    axes = (None, 0, 0)
+    found = side_by_side(function, axes)(*arguments)
+    assert_same(found, jax.vmap(function, axes)(*arguments))
+
+
+def test_an_unroll_and_its_meta_gradient_equal_those_under_vmap():
+    optimizer = HierarchicalRNN(hidden_sizes=(3, 2, 2), scales=2, key=jax.random.key(0))
+    entry = {"family": "quadratics", "spec": {"problem": "Quadratic", "dimensions": 3}}
+    (group,) = draw_ensemble([entry], seed=0).groups()
+    problems = jax.vmap(group.entry(0).draw)(jax.random.split(jax.random.key(1), PROBLEMS))
+
+    def meta_loss(scale, problem, key):
+        scaled = jax.tree.map(lambda leaf: scale * leaf, optimizer)
+        losses = unroll(scaled, begin(problem, scaled, key), 2)[1]
+        return jnp.log(losses + 1e-6).mean()
+
+    given = jnp.ones(()), problems, jax.random.split(jax.random.key(2), PROBLEMS)
+    axes = (None, 0, 0)
+    function = jax.value_and_grad(meta_loss)
+    found = jax.jit(side_by_side(function, axes))(*given)
+    assert_same(found, jax.jit(jax.vmap(function, axes))(*given))
+
+
+@pytest.mark.parametrize(("params", "is_small"), [(SMALL, True), (SMALL + 1, False)])
+def test_only_small_problems_lie_side_by_side(params, is_small, monkeypatch):
+    used = []
+    monkeypatch.setattr(
+        lopt.side_by_side, "side_by_side", lambda *given: used.append(given) or jax.vmap(*given)
+    )
+    assert_same(
+        for_each_problem(jnp.sum, jnp.ones((2, params)))(jnp.ones((2, 3))), jnp.full(2, 3.0)
+    )
+    assert bool(used) == is_small
