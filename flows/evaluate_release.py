@@ -3,16 +3,13 @@
 from prefect import flow
 
 from tasks import command_line, last_screen, terminal, tracking
+from tasks.cell_orders import cell_orders
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, EnsembleConf, EvaluationConf
 from tasks.datasets import prepare_dataset
 from tasks.ensembles import draw_ensemble
-from tasks.evaluation import (
-    check_held_out,
-    evaluate_baselines,
-    evaluate_learned,
-    steps_in_all,
-)
+from tasks.evaluation import check_held_out, evaluate_cells, write_report
+from tasks.evaluation_targets import data_sets_of, target_references
 from tasks.references import ReportReference
 from tasks.releases import LATEST, find_release
 from tasks.scores import log_report
@@ -40,12 +37,14 @@ def evaluate_release(
     held_out = draw_ensemble(ensemble.model_copy(update={"seed": evaluation.held_out_seed}))
     check_held_out(evaluation, held_out, found)
     with tracking.tracked("evaluate-release", confs, parent_mlflow_run_id) as mlflow_run_id:
-        digits = prepare_dataset("digits", DEFAULTS.datasets)
+        data_sets = [prepare_dataset(name, DEFAULTS.datasets) for name in data_sets_of(evaluation)]
         log_ensemble(mlflow_run_id, held_out, "evaluation")
-        log_data_set(mlflow_run_id, digits, "evaluation")
-        with terminal.stage("optimizers x targets", steps_in_all(evaluation, held_out)):
-            baselines = evaluate_baselines(evaluation, held_out, digits)
-            report = evaluate_learned(evaluation, held_out, digits, found, baselines)
+        for data_set in data_sets:
+            log_data_set(mlflow_run_id, data_set, "evaluation")
+        orders = cell_orders(evaluation, target_references(evaluation, held_out, data_sets), found)
+        with terminal.stage("optimizers x targets", len(orders)):
+            failures = evaluate_cells(evaluation, orders)
+        report = write_report(evaluation, orders, failures)
         log_report(mlflow_run_id, report)
     last_screen.show_scores(report)
     return report
@@ -54,5 +53,5 @@ def evaluate_release(
 if __name__ == "__main__":
     command_line.main(
         evaluate_release,
-        if_stopped="The same command begins anew, but for baselines that are all done.",
+        if_stopped="The same command goes on with what is not done.",
     )

@@ -42,7 +42,8 @@ def mistakes(conf: Conf, sections: Sequence[str]) -> list[str]:
     if "evaluation" in sections:
         lines += _records(conf.evaluation)
         lines += _rates(conf.evaluation)
-        lines += _baselines(conf.evaluation)
+        lines += _names(conf.evaluation)
+        lines += _cluster(conf.evaluation)
     if "evaluation" in sections and conf.evaluation.held_out_seed == conf.ensemble.seed:
         lines.append(
             f"evaluation.held_out_seed: {conf.evaluation.held_out_seed} is not allowed; "
@@ -155,7 +156,7 @@ def _records(conf: EvaluationConf) -> list[str]:
         f"allowed: a divisor of {name} = {steps}"
         for name, steps in (
             ("held_out_steps", conf.held_out_steps),
-            ("digits_steps", conf.digits_steps),
+            ("network_steps", conf.network_steps),
         )
         if steps % conf.record_every
     ]
@@ -170,21 +171,36 @@ def _rates(conf: EvaluationConf) -> list[str]:
     ]
 
 
-def _baselines(conf: EvaluationConf) -> list[str]:
+def _names(conf: EvaluationConf) -> list[str]:
     from lopt.evaluation import BASELINES
+    from tasks.evaluation_targets import refusals
 
-    names = conf.baselines
-    unknown = [name for name in dict.fromkeys(names) if name not in BASELINES]
-    repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    unknown = [name for name in dict.fromkeys(conf.baselines) if name not in BASELINES]
     return [
         *(
             f"evaluation.baselines: {name!r} is not allowed; allowed: of {', '.join(BASELINES)}"
             for name in unknown
         ),
-        *(
-            f"evaluation.baselines: {name!r} is there more than once; allowed: each once"
-            for name in repeated
-        ),
+        *_repeated("baselines", conf.baselines),
+        *(f"evaluation.targets: {refusal}" for refusal in refusals(conf)),
+        *_repeated("targets", conf.targets),
+    ]
+
+
+def _repeated(key: str, names: Sequence[str]) -> list[str]:
+    return [
+        f"evaluation.{key}: {name!r} is there more than once; allowed: each once"
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+
+
+def _cluster(conf: EvaluationConf) -> list[str]:
+    if conf.dask_address is None or conf.task_runner == "dask":
+        return []
+    return [
+        f"evaluation.dask_address: {conf.dask_address!r} is not allowed; "
+        "allowed: only with task_runner = dask"
     ]
 
 

@@ -252,11 +252,18 @@ class EvaluationConf(StageConf):
         default=1_000_000,
         description="Seed with which the ensemble's entries are drawn anew; not the ensemble's.",
     )
-    held_out_steps: int = Field(
-        default=300, ge=1, le=1_000_000, description="Inner steps on draws of the ensemble."
+    targets: tuple[str, ...] = Field(
+        default=("held_out", "digits/mlp", "digits/convnet"),
+        strict=False,
+        min_length=1,
+        description="What to evaluate on, by name; held_out is all groups of the ensemble, drawn "
+        "anew.",
     )
-    digits_steps: int = Field(
-        default=500, ge=1, le=1_000_000, description="Inner steps on networks for the digits."
+    held_out_steps: int = Field(
+        default=300, ge=1, le=10_000_000, description="Inner steps on draws of the ensemble."
+    )
+    network_steps: int = Field(
+        default=500, ge=1, le=10_000_000, description="Inner steps on networks."
     )
     record_every: int = Field(
         default=10,
@@ -277,6 +284,35 @@ class EvaluationConf(StageConf):
         description="What to compare with, by name: docs/baselines.md lists all there are, "
         "conf/all_baselines.yaml takes them all.",
     )
+    task_runner: Literal["threads", "dask"] = Field(
+        default="threads",
+        description="Where cells (an optimizer on a target each) are computed: in threads of this "
+        "process or in the processes of a Dask cluster.",
+    )
+    max_workers: int = Field(
+        default=2,
+        ge=1,
+        le=4,
+        description="Cells side by side, in as many threads or processes of a local cluster. On a "
+        "GPU 1 is best.",
+    )
+    dask_address: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="Scheduler of a Dask cluster whose workers see the same LOPT_HOME, such as "
+        "tcp://10.0.0.1:8786. null: a cluster of this machine's processes while it is needed.",
+    )
+    checkpoint_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        le=86_400,
+        description="Seconds of a cell's work between checkpoints, the most that a fault costs; "
+        "a shorter cell writes none.",
+    )
+
+    def decisive(self) -> str:
+        """Return, as JSON, the values that decide what comes out, and not where or how fast."""
+        where = {"task_runner", "max_workers", "dask_address", "checkpoint_seconds"}
+        return json.dumps(self.model_dump(mode="json", exclude=where), sort_keys=True)
 
 
 class PublicationConf(StageConf):

@@ -1,77 +1,27 @@
-"""Comparing a release with hand-made optimizers."""
+"""Comparing a release with hand-made optimizers: cells by a task runner, a report of them all."""
 
-import hashlib
-import json
-import uuid
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from prefect import task
+from prefect import task, unmapped
+from prefect.futures import as_completed
 
-from tasks import code_version, settings, terminal
+from tasks import cells, settings, terminal
+from tasks.cell_orders import OURS, CellOrder
 from tasks.confs import EvaluationConf
-from tasks.ensembles import groups_of
-from tasks.references import (
-    DataSetReference,
-    EnsembleReference,
-    ReleaseReference,
-    ReportReference,
-    short,
-)
+from tasks.references import EnsembleReference, ReleaseReference, ReportReference, short
+from tasks.task_runners import task_runner_of
 
 if TYPE_CHECKING:
-    from lopt.evaluation import Candidate, Cell, Target
-
-OURS = "learned"
+    from lopt.evaluation import Failure
 
 
 class NotHeldOutError(ValueError):
     """A release would be evaluated on what it was trained on."""
 
 
-@task(name="evaluate-baselines")
-def evaluate_baselines(
-    conf: EvaluationConf, held_out: EnsembleReference, digits: DataSetReference
-) -> str:
-    """Run the baselines, or find that they have been run on the very same; return the folder."""
-    from lopt.evaluation import Report, baselines
-
-    facts = _facts(conf, held_out, digits)
-    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    directory = settings.reports_root() / f"baselines-{short(key)}"
-    _move_aside_if_damaged(directory)
-    if not directory.is_dir():
-        candidates = baselines(conf.learning_rates, conf.baselines)
-        cells = _cells(conf, held_out, digits, candidates, first=0)
-        Report(tuple(cells), facts).write(directory)
-    return str(directory)
-
-
-@task(name="evaluate-release")
-def evaluate_learned(
-    conf: EvaluationConf,
-    held_out: EnsembleReference,
-    digits: DataSetReference,
-    release: ReleaseReference,
-    baselines: str,
-) -> ReportReference:
-    """Run the release on the same targets with the same seeds; write the report on all."""
-    from lopt.evaluation import Report, learned
-    from lopt.loading import load
-
-    theirs = Report.read(Path(baselines))
-    # Where it came from is part of a compiled program's key, and would compile all anew.
-    optimizer = load(release.directory).with_provenance(None)
-    done = len(theirs.cells)
-    cells = _cells(conf, held_out, digits, (learned(optimizer, OURS),), first=done)
-    report = Report((*cells, *theirs.cells), {**theirs.facts, "release": release.digest})
-    name = f"{short(release.digest)}-{short(report.digest)}"
-    directory = settings.reports_root() / name
-    _move_aside_if_damaged(directory)
-    report.write(directory)
-    return ReportReference(
-        directory=str(directory), digest=report.digest, release_digest=release.digest
-    )
+class NothingToReportError(RuntimeError):
+    """So many cells have failed that nothing can be compared with ours."""
 
 
 def check_held_out(
@@ -89,66 +39,83 @@ def check_held_out(
         )
 
 
-def steps_in_all(conf: EvaluationConf, held_out: EnsembleReference) -> int:
-    """Return how many pairs of an optimizer and a target there are to run."""
-    from lopt.evaluation.targets import digits
+def evaluate_cells(conf: EvaluationConf, orders: Sequence[CellOrder]) -> "list[Failure]":
+    """Compute the cells that are not there yet, side by side; return those that have failed.
 
-    return (1 + len(conf.baselines)) * (len(groups_of(held_out)) + len(digits.NETWORKS))
-
-
-def _move_aside_if_damaged(directory: Path) -> None:
-    from lopt.evaluation import Report, ReportError
-
-    if not directory.exists():
-        return
-    try:
-        Report.read(directory)
-    except ReportError as error:
-        aside = directory.with_name(f"damaged-{directory.name}-{uuid.uuid4().hex[:8]}")
-        directory.rename(aside)
-        terminal.say(f"  report {directory.name} is damaged: now in {aside} ({error})")
-
-
-def _cells(
-    conf: EvaluationConf,
-    held_out: EnsembleReference,
-    digits: DataSetReference,
-    candidates: "tuple[Candidate, ...]",
-    first: int,
-) -> "list[Cell]":
-    import jax
-
-    from lopt.evaluation import evaluate
-
-    key = jax.random.key(conf.seed)
-    cells = []
-    for cell in evaluate(_targets(conf, held_out, digits), candidates, conf.seeds, key):
-        cells.append(cell)
-        terminal.reach(first + len(cells), f"{cell.optimizer} on {cell.target}")
-    return cells
+    Whatever becomes of one, the others are computed and stay.
+    """
+    missing = [order for order in orders if cells.find_cell(order) is None]
+    done = len(orders) - len(missing)
+    terminal.reach(done, "computed before" if done else "")
+    if not missing:
+        return []
+    cells.STOP.clear()
+    failures = []
+    with task_runner_of(conf) as runner:
+        seconds = unmapped(conf.checkpoint_seconds)
+        mapped = {"order": missing, "checkpoint_seconds": seconds}
+        futures = runner.map(cells.evaluate_cell, mapped)
+        ordered = dict(zip(futures, missing, strict=True))
+        try:
+            for future in as_completed(list(futures)):
+                done += 1
+                order = ordered[future]
+                if (reason := _reason(order, future)) is not None:
+                    failures.append(_failed(order, reason))
+                terminal.reach(done, order.name)
+        except BaseException:
+            # Threads get no signals, and whoever leaves the runner waits for them.
+            cells.STOP.set()
+            raise
+    return failures
 
 
-def _targets(
-    conf: EvaluationConf, held_out: EnsembleReference, digits: DataSetReference
-) -> "list[Target]":
-    from lopt.datasets import open_dataset
-    from lopt.evaluation.targets.digits import NETWORKS
-    from lopt.evaluation.targets.held_out import HeldOut
+@task(name="write-report")
+def write_report(
+    conf: EvaluationConf, orders: "Sequence[CellOrder]", failures: "Sequence[Failure]"
+) -> ReportReference:
+    """Write the report on all cells that can be compared; those that failed are named in it."""
+    from lopt.evaluation import Report, comparable
 
-    data = open_dataset(Path(digits.directory))
-    return [
-        *(HeldOut.of(g, conf.held_out_steps, conf.record_every) for g in groups_of(held_out)),
-        *(make(data, conf.digits_steps, conf.record_every) for make in NETWORKS),
-    ]
+    there = [cell for cell in map(cells.find_cell, orders) if cell is not None]
+    kept = comparable(there)
+    if OURS not in {cell.optimizer for cell in kept}:
+        reasons = "; ".join(f"{one.optimizer} on {one.target}: {one.reason}" for one in failures)
+        raise NothingToReportError(
+            f"{len(failures)} of {len(orders)} cells have failed, and nothing is left to compare "
+            f"the release on. The others are kept: the same command goes on. {reasons}"
+        )
+    report = Report(kept, _facts(conf, orders), tuple(failures))
+    release = report.facts["release"]
+    directory = settings.reports_root() / f"{short(release)}-{short(report.digest)}"
+    # Where it is damaged it is put aside, and otherwise it is this very one.
+    cells.read_whole(directory)
+    report.write(directory)
+    return ReportReference(directory=str(directory), digest=report.digest, release_digest=release)
 
 
-def _facts(
-    conf: EvaluationConf, held_out: EnsembleReference, digits: DataSetReference
-) -> dict[str, Any]:
-    """Return everything that decides what the baselines do."""
-    return {
-        "conf": conf.canonical(),
-        "held_out_ensemble": held_out.digest,
-        "digits": digits.digest,
-        "library": code_version.library_digest(),
-    }
+def _failed(order: CellOrder, reason: str) -> "Failure":
+    from lopt.evaluation import Failure
+
+    terminal.warn(f"{order.name} has failed: {reason}")
+    return Failure(order.target.name, order.candidate.name, reason)
+
+
+def _reason(order: CellOrder, future: Any) -> str | None:
+    """Say why a cell has failed, `None` if it has not."""
+    future.wait()
+    if order.directory.is_dir():
+        return None
+    # Where a process died that Dask had started, nobody was left to say how it ended.
+    said = future.state.message or "the process that computed it has died"
+    return str(said).removeprefix("Task run encountered an exception ").splitlines()[0]
+
+
+def _facts(conf: EvaluationConf, orders: Sequence[CellOrder]) -> dict[str, str]:
+    """Return where a report came from."""
+    facts = {"conf": conf.decisive(), "library": orders[0].library}
+    for order in orders:
+        facts |= order.target.sources
+        if order.candidate.release is not None:
+            facts["release"] = order.candidate.release.digest
+    return facts

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from tasks import settings, terminal, tracking
-from tasks.evaluation import OURS
+from tasks.cell_orders import OURS
 from tasks.references import ModelVersionReference, ReportReference
 from tasks.score_screen import fitting
 from tasks.score_table import LEGEND, score_table, tuning, verdict

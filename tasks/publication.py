@@ -6,9 +6,9 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
 from tasks import run_folders, settings, tracking
+from tasks.cell_orders import OURS
 from tasks.confs import PublicationConf
 from tasks.errors import may_pass
-from tasks.evaluation import OURS
 from tasks.references import ModelVersionReference, ReleaseReference, short
 from tasks.releases import LOGGED_MODEL, logged_model_id
 from tasks.score_page import score_page

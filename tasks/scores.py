@@ -9,7 +9,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
 from tasks import tracking
-from tasks.evaluation import OURS
+from tasks.cell_orders import OURS
 from tasks.references import ReportReference
 from tasks.score_page import score_page
 from tasks.score_table import MEASURE

@@ -33,6 +33,11 @@ def reports_root() -> Path:
     return home() / "reports"
 
 
+def cells_root() -> Path:
+    """Return the folder of the cells that evaluations are made of."""
+    return home() / "cells"
+
+
 def tracking_uri() -> str:
     """Return where MLflow records: `MLFLOW_TRACKING_URI`, else SQLite under the home."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"

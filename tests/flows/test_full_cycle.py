@@ -73,8 +73,13 @@ def test_baselines_are_run_once_for_both_cycles(
     home: Path, versions: list[ModelVersionReference]
 ) -> None:
     del versions
-    assert len(list((home / "reports").glob("baselines-*"))) == 1
-    assert len(list((home / "reports").iterdir())) == 3
+    targets = list((home / "cells").iterdir())
+    for target in targets:
+        of_baselines = [path for path in target.iterdir() if not path.name.startswith("learned-")]
+        assert len(of_baselines) == 3
+        assert len(list(target.glob("learned-*"))) == 2
+    assert {"digits_mlp", "digits_convnet", "held_out_quadratics"} <= {p.name for p in targets}
+    assert len(list((home / "reports").iterdir())) == 2
 
 
 def test_a_release_is_evaluated_on_nothing_that_it_was_trained_on(
@@ -83,14 +88,14 @@ def test_a_release_is_evaluated_on_nothing_that_it_was_trained_on(
     from flows.evaluate_release import evaluate_release
     from tasks.evaluation import NotHeldOutError
 
-    seed = conf.ensemble.seed
+    seed, before = conf.ensemble.seed, sorted((home / "cells").rglob("*"))
     with pytest.raises(NotHeldOutError):
         evaluate_release(
             conf.ensemble.model_copy(update={"seed": seed + 1}),
             conf.evaluation.model_copy(update={"held_out_seed": seed, "seed": 5}),
             versions[-1].uri,
         )
-    assert len(list((home / "reports").iterdir())) == 3, "no trajectory was run"
+    assert sorted((home / "cells").rglob("*")) == before, "a trajectory was run"
 
 
 def test_every_stage_is_a_finished_child_of_its_cycle(runs: dict[str, list[Any]]) -> None:

@@ -154,6 +154,25 @@ def test_a_weight_or_a_rate_below_its_range_is_refused(override: str, allowed: s
     assert line.endswith(f"is not allowed; allowed: {allowed}")
 
 
+def test_targets_that_there_are_not_are_refused_naming_those_that_are() -> None:
+    (line,) = refused("targets=[held_out, digits/nothing]")
+    assert line.startswith("evaluation.targets: 'digits/nothing' is not allowed; allowed: held_out")
+    assert "papers/rosenbrock" in line
+    assert "<data set>/<network> with a data set of digits, " in line
+    (line,) = refused("targets=[digits/resnet50]")
+    assert "other data sets, for it needs images of at least" in line
+    (line,) = refused("targets=[held_out, held_out]")
+    assert line == "evaluation.targets: 'held_out' is there more than once; allowed: each once"
+
+
+def test_the_address_of_a_cluster_that_is_not_asked_for_is_refused() -> None:
+    (line,) = refused("dask_address=tcp://10.0.0.1:8786")
+    assert line == (
+        "evaluation.dask_address: 'tcp://10.0.0.1:8786' is not allowed; "
+        "allowed: only with task_runner = dask"
+    )
+
+
 def test_baselines_that_there_are_not_are_refused_naming_those_that_are() -> None:
     first, second = refused("baselines=[Adam, Best, Worst]")
     assert first.startswith(

@@ -1,83 +1,135 @@
-"""What is kept of evaluations, and what is refused; the evaluations themselves are stand-ins."""
+"""What a report is made of, and what is refused; the cells themselves are stand-ins."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks import evaluation
+from tasks import cells
+from tasks.cell_orders import CellOrder, cell_orders
 from tasks.confs import DEFAULTS
 from tasks.evaluation import (
     NotHeldOutError,
+    NothingToReportError,
     check_held_out,
-    evaluate_baselines,
-    evaluate_learned,
+    write_report,
 )
-from tasks.references import DataSetReference, EnsembleReference, ReleaseReference
+from tasks.evaluation_targets import TargetReference
+from tasks.references import EnsembleReference, ReleaseReference
 
 if TYPE_CHECKING:
     from lopt.evaluation import Report
 
 HELD_OUT = EnsembleReference(path="x.parquet", digest="a" * 64, entries=3, programs=2)
-DIGITS = DataSetReference(name="digits", version="1", digest="b" * 64, directory="x", counts={})
+CONF = DEFAULTS.evaluation.model_copy(update={"baselines": ("Adam",)})
 
 
 @pytest.fixture
-def computed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_report: "Callable[..., Report]"
-) -> list[Any]:
-    """Grows at each evaluation, which is the same random one each time."""
-    cells = make_report((1e-3, 1e-2), {}).cells
-    calls: list[Any] = []
-
-    def stand_in(conf: Any, held_out: Any, digits: Any, candidates: Any, first: int) -> Any:
-        calls.append(candidates)
-        return [cell for cell in cells if cell.optimizer in {one.name for one in candidates}]
-
+def orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: ReleaseReference) -> list:
+    """Two targets, the release and Adam: four cells."""
     monkeypatch.setenv("LOPT_HOME", str(tmp_path))
-    monkeypatch.setattr(evaluation, "_cells", stand_in)
-    return calls
+    targets = [
+        TargetReference(name=name, steps=3, record_every=1, ensemble=HELD_OUT)
+        for name in ("held_out/bowls", "digits/mlp")
+    ]
+    return cell_orders(CONF, targets, trained)
 
 
-def baselines() -> Path:
-    return Path(evaluate_baselines.fn(DEFAULTS.evaluation, HELD_OUT, DIGITS))
+@pytest.fixture
+def write_cells(make_report: "Callable[..., Report]") -> Callable[[list[CellOrder]], None]:
+    """A function that writes cells, random ones, as if they had been computed."""
+    from lopt.evaluation import Report
+
+    made = {(c.target, c.optimizer): c for c in make_report((1e-3, 1e-2), {}).cells}
+
+    def write(orders: list[CellOrder]) -> None:
+        for order in orders:
+            cell = made[order.target.name, order.candidate.name]
+            Report((cell,), order.facts).write(order.directory)
+
+    return write
 
 
-def test_baselines_are_computed_once(computed: list[Any]) -> None:
-    assert baselines() == baselines()
-    assert len(computed) == 1
+def test_a_report_holds_all_cells_and_says_what_they_are_of(orders, write_cells) -> None:
+    from lopt.evaluation import Report
+
+    write_cells(orders)
+    reference = write_report.fn(CONF, orders, [])
+    report = Report.read(Path(reference.directory))
+    assert report.optimizers == ("learned", "Adam")
+    assert report.targets == ("held_out/bowls", "digits/mlp")
+    assert report.facts["release"] == reference.release_digest
+    assert report.facts["held_out_ensemble"] == HELD_OUT.digest
+    assert report.failures == ()
+
+
+def test_where_and_how_fast_cells_are_computed_changes_no_report(orders, write_cells) -> None:
+    write_cells(orders)
+    elsewhere = {"task_runner": "dask", "dask_address": "tcp://host:1", "max_workers": 3}
+    other = CONF.model_copy(update={**elsewhere, "checkpoint_seconds": 1.0})
+    assert write_report.fn(other, orders, []) == write_report.fn(CONF, orders, [])
+
+
+def test_a_damaged_report_is_put_aside_and_written_again(orders, write_cells) -> None:
+    from lopt.evaluation import Report
+
+    write_cells(orders)
+    directory = Path(write_report.fn(CONF, orders, []).directory)
+    (directory / "scores.parquet").write_bytes(b"")
+    assert Path(write_report.fn(CONF, orders, []).directory) == directory
+    assert Report.read(directory).optimizers == ("learned", "Adam")
+
+
+def test_a_report_does_without_what_has_failed_and_names_it(orders, write_cells) -> None:
+    from lopt.evaluation import Failure, Report
+
+    write_cells(orders[:3])
+    failure = Failure("digits/mlp", "Adam", "ValueError: of no use")
+    report = Report.read(Path(write_report.fn(CONF, orders, [failure]).directory))
+    assert report.targets == ("held_out/bowls",)
+    assert report.failures == (failure,)
+
+
+def test_without_any_cell_of_the_release_there_is_no_report(orders, write_cells) -> None:
+    from lopt.evaluation import Failure
+
+    write_cells([order for order in orders if order.candidate.name == "Adam"])
+    failures = [Failure(name, "learned", "why") for name in ("held_out/bowls", "digits/mlp")]
+    with pytest.raises(NothingToReportError, match=r"2 of 4 cells.*learned on digits/mlp: why"):
+        write_report.fn(CONF, orders, failures)
+
+
+def test_what_decides_a_cell_and_nothing_else_is_in_the_name_of_its_folder(orders) -> None:
+    order = orders[1]
+    other_seed = order.model_copy(update={"seed": 1})
+    other_code = order.model_copy(update={"library": "f" * 64})
+    moved = HELD_OUT.model_copy(update={"path": "elsewhere.parquet"})
+    same = order.model_copy(update={"target": order.target.model_copy(update={"ensemble": moved})})
+    assert same.directory == order.directory
+    assert len({one.directory for one in (*orders, other_seed, other_code)}) == 6
+
+
+def test_another_release_shares_the_cells_of_the_baselines(orders, trained) -> None:
+    newer = trained.model_copy(update={"digest": "9" * 64})
+    again = cell_orders(CONF, [order.target for order in orders[::2]], newer)
+    same = [one.directory == other.directory for one, other in zip(orders, again, strict=True)]
+    assert same == [False, True, False, True]
 
 
 @pytest.mark.parametrize("file", ["report.json", "curves.parquet"])
-def test_damaged_baselines_are_put_aside_with_a_line_and_computed_again(
-    computed: list[Any], capsys: pytest.CaptureFixture[str], file: str
+def test_a_damaged_cell_is_put_aside_with_a_line(
+    orders, write_cells, capsys: pytest.CaptureFixture[str], file: str
 ) -> None:
-    from lopt.evaluation import Report
-
-    directory = baselines()
-    sound = Report.read(directory).digest
-    (directory / file).write_bytes(b"{")
-    capsys.readouterr()
-    assert baselines() == directory
-    assert len(computed) == 2
-    assert Report.read(directory).digest == sound
-    (aside,) = directory.parent.glob("damaged-*")
+    order = orders[1]
+    write_cells([order])
+    (order.directory / file).write_bytes(b"{")
+    assert cells.find_cell(order) is None
+    (aside,) = order.directory.parent.glob("damaged-*")
     assert (aside / file).read_bytes() == b"{"
-    assert f"{directory.name} is damaged: now in {aside}" in capsys.readouterr().out
-
-
-def test_a_damaged_report_is_put_aside_and_written_again(
-    computed: list[Any], trained: ReleaseReference
-) -> None:
-    from lopt.evaluation import Report
-
-    def learned() -> Path:
-        done = evaluate_learned.fn(DEFAULTS.evaluation, HELD_OUT, DIGITS, trained, str(baselines()))
-        return Path(done.directory)
-
-    (learned() / "scores.parquet").write_bytes(b"")
-    assert Report.read(learned()).optimizers == ("learned", "Adam")
+    assert f"{order.directory.name} is damaged: now in {aside}" in capsys.readouterr().out
+    write_cells([order])
+    assert cells.find_cell(order).optimizer == "Adam"
 
 
 def test_what_a_release_was_trained_on_is_not_held_out(trained: ReleaseReference) -> None:

@@ -8,6 +8,8 @@ from lopt.evaluation.candidate import learned as learned
 from lopt.evaluation.cell import Cell as Cell
 from lopt.evaluation.evaluate import evaluate as evaluate
 from lopt.evaluation.evaluate import evaluate_one as evaluate_one
+from lopt.evaluation.failures import Failure as Failure
+from lopt.evaluation.failures import comparable as comparable
 from lopt.evaluation.report import Report as Report
 from lopt.evaluation.report import ReportError as ReportError
 from lopt.evaluation.scores import Difference as Difference

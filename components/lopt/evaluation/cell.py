@@ -33,6 +33,12 @@ class Cell:
     metrics: Mapping[str, Float32[np.ndarray, "rates seeds"]]
     """What the target measures at the end; the worst infinity where that was NaN."""
     better: Mapping[str, Better]
+    seconds_per_step: float | None = None
+    """Seconds of one inner step of one trajectory, recorded losses included and compiling not.
+
+    All trajectories run together: it is the time of the cell divided by its inner steps,
+    learning rates and seeds. `None` where it was not measured.
+    """
 
     @property
     def diverged(self) -> Bool[np.ndarray, "rates seeds"]:

@@ -2,24 +2,24 @@
 
 import dataclasses
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jaxtyping import Array, Float, Float32, Key
+from jaxtyping import Array, Float32, Key
 
 from lopt.evaluation.candidate import Candidate
 from lopt.evaluation.cell import Cell
-from lopt.evaluation.schedules import Schedule
+from lopt.evaluation.cell_states import (
+    CellState,
+    Work,
+    first_state,
+    later_states,
+    metrics_of,
+    work_of,
+)
 from lopt.evaluation.target import Better, Target
-from lopt.evaluation.trajectory import Start, begin, train
-
-Make = Callable[[Any], optax.GradientTransformation]
-Measured = tuple[Float[Array, "..."], dict[str, Float[Array, "..."]]]
 
 
 def evaluate(
@@ -64,16 +64,48 @@ def evaluate_one(target: Target, candidate: Candidate, seeds: int, key: Key[Arra
     cell = evaluate_one(target, Candidate("Adam", optax.adam, (1e-3, 1e-2)), 8, jax.random.key(0))
     ```
     """
+    work = prepared(target, candidate, seeds, key)
+    state = first_state(work)
+    for newer in later_states(work, state):
+        state = newer
+    return finished(target, candidate, work, state)
+
+
+def prepared(target: Target, candidate: Candidate, seeds: int, key: Key[Array, ""]) -> Work:
+    """Return what a cell is made of, for whoever wants to keep its states in between.
+
+    Raises `ValueError` if there are fewer than two seeds.
+
+    **Example**
+
+    ```python
+    work = prepared(target, candidate, 8, jax.random.key(0))
+    for state in later_states(work, first_state(work)):
+        checkpoints.save(int(state.records), state, {})
+    cell = finished(target, candidate, work, state)
+    ```
+    """
     _refuse_few(seeds)
-    rates = jnp.asarray(candidate.learning_rates, jnp.float32)
     # With its name every target would be a program of its own.
     nameless = dataclasses.replace(target, name="")
-    keys = seed_keys(key, target.name, seeds)
-    starts = _begin_all(nameless, keys)
-    measured = _train_all(nameless, candidate.make, candidate.schedule, rates, starts, keys)
-    losses, metrics = jax.tree.map(np.asarray, measured)
+    return work_of(nameless, candidate, seed_keys(key, target.name, seeds))
+
+
+def finished(target: Target, candidate: Candidate, work: Work, state: CellState) -> Cell:
+    """Return the cell of a state in which all is recorded.
+
+    **Example**
+
+    ```python
+    *_, state = later_states(work, first_state(work))
+    cell = finished(target, candidate, work, state)
+    ```
+    """
+    losses = np.asarray(state.trajectories.losses)
+    metrics = jax.tree.map(np.asarray, metrics_of(work, state))
     finite = np.logical_and.accumulate(np.isfinite(losses), axis=-1)
     better = dict(target.better())
+    trajectories = losses.shape[0] * losses.shape[1]
     return Cell(
         target=target.name,
         optimizer=candidate.name,
@@ -82,6 +114,7 @@ def evaluate_one(target: Target, candidate: Candidate, seeds: int, key: Key[Arra
         losses=np.where(finite, losses, np.float32(np.inf)),
         metrics={name: _without_nan(value, better[name]) for name, value in metrics.items()},
         better=better,
+        seconds_per_step=float(state.seconds) / (target.steps * trajectories),
     )
 
 
@@ -99,26 +132,6 @@ def seed_keys(key: Key[Array, ""], target: str, seeds: int) -> Key[Array, " seed
     fold_in = jax.vmap(jax.random.fold_in, (None, 0))
     own_key = jax.random.fold_in(key, zlib.crc32(target.encode()))
     return fold_in(own_key, jnp.arange(seeds, dtype=jnp.uint32))
-
-
-@eqx.filter_jit
-def _begin_all(target: Target, keys: Key[Array, " seeds"]) -> Start:
-    return jax.vmap(lambda key: begin(target, key))(keys)
-
-
-@eqx.filter_jit
-def _train_all(
-    target: Target,
-    make: Make,
-    schedule: Schedule,
-    rates: Float[Array, " rates"],
-    starts: Start,
-    keys: Key[Array, " seeds"],
-) -> Measured:
-    def one(rate: Float[Array, ""], start: Start, key: Key[Array, ""]) -> Measured:
-        return train(target, start, make(schedule(rate, target.steps)), key)
-
-    return jax.vmap(jax.vmap(one, (None, 0, 0)), (0, None, None))(rates, starts, keys)
 
 
 def _without_nan(

@@ -9,8 +9,14 @@ from pathlib import Path
 
 from lopt.evaluation.cell import Cell
 from lopt.evaluation.choices import choices, chosen
+from lopt.evaluation.failures import Failure
 from lopt.evaluation.measures import measures
-from lopt.evaluation.report_files import ReportError, read_directory, write_directory
+from lopt.evaluation.report_files import (
+    Contents,
+    ReportError,
+    read_directory,
+    write_directory,
+)
 from lopt.evaluation.scores import Difference, Score, difference, score, slices
 
 __all__ = ["Report", "ReportError"]
@@ -34,6 +40,8 @@ class Report:
     cells: tuple[Cell, ...]
     facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Where the report came from (digest of the release, of the ensemble, ...), by name."""
+    failures: tuple[Failure, ...] = ()
+    """What could not be computed, and is why targets or optimizers may be missing here."""
 
     def __post_init__(self) -> None:
         for complaint in _complaints(self):
@@ -56,7 +64,10 @@ class Report:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all cells and facts, whatever file they are in."""
+        """SHA-256 of all cells, facts and failures, whatever file they are in.
+
+        Not of how long anything took, for the same work done again takes another time.
+        """
         digest = hashlib.sha256(json.dumps(dict(self.facts), sort_keys=True).encode())
         for cell in self.cells:
             names = sorted(cell.metrics)
@@ -65,6 +76,8 @@ class Report:
             digest.update(json.dumps(head).encode())
             for array in (cell.steps, cell.losses, *[cell.metrics[name] for name in names]):
                 digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+        for failure in self.failures:
+            digest.update(json.dumps(dataclasses.astuple(failure)).encode())
         return digest.hexdigest()
 
     def of(self, optimizer: str) -> tuple[Cell, ...]:
@@ -90,7 +103,7 @@ class Report:
             raise ReportError(
                 f"No target's name begins with {prefix!r}; there are: {', '.join(self.targets)}."
             )
-        return Report(cells, self.facts)
+        return dataclasses.replace(self, cells=cells)
 
     def scores(self, measure: str) -> tuple[Score, ...]:
         """Return every optimizer's score on every target that has the measure, and its mean.
@@ -133,13 +146,14 @@ class Report:
         nothing is done; raises `ReportError` if anything else is there.
         """
         scores = [row for measure in self.measures for row in self.scores(measure)]
-        return write_directory(directory, self.cells, scores, self.facts, self.digest)
+        contents = Contents(self.cells, self.facts, self.failures, self.digest)
+        return write_directory(directory, contents, scores)
 
     @classmethod
     def read(cls, directory: Path) -> "Report":
         """Read what `write` wrote; raises `ReportError` if it is anything else, or damaged."""
-        cells, facts, digest = read_directory(directory)
-        report = cls(cells, facts)
+        cells, facts, failures, digest = read_directory(directory)
+        report = cls(cells, facts, failures)
         if report.digest != digest:
             raise ReportError(
                 f"{directory}: the curves have the digest {report.digest}, but the report "

@@ -7,15 +7,22 @@ import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lopt.evaluation.cell import Cell
-from lopt.evaluation.report_tables import cells_from_tables, curves_table, finals_table
+from lopt.evaluation.failures import Failure
+from lopt.evaluation.report_tables import (
+    cells_from_tables,
+    curves_table,
+    finals_table,
+    times_table,
+)
 from lopt.evaluation.scores import Score
 
-FORMAT = 1
+FORMAT = 2
 CURVES, FINALS, SCORES = "curves.parquet", "finals.parquet", "scores.parquet"
-FILES = (CURVES, FINALS, SCORES)
+TIMES = "times.parquet"
+FILES = (CURVES, FINALS, SCORES, TIMES)
 MANIFEST = "report.json"
 
 
@@ -23,28 +30,32 @@ class ReportError(Exception):
     """A report that cannot be made, written or believed; the message says why and what to do."""
 
 
-def write_directory(
-    directory: Path,
-    cells: Sequence[Cell],
-    scores: Sequence[Score],
-    facts: Mapping[str, str],
-    digest: str,
-) -> Path:
+class Contents(NamedTuple):
+    """What a report's directory holds beside its scores."""
+
+    cells: tuple[Cell, ...]
+    facts: Mapping[str, str]
+    failures: tuple[Failure, ...]
+    digest: str
+
+
+def write_directory(directory: Path, contents: Contents, scores: Sequence[Score]) -> Path:
     """Write all files aside, then rename; see `Report.write`.
 
     **Example**
 
     ```python
-    write_directory(Path("report"), report.cells, scores, report.facts, report.digest)
+    write_directory(Path("report"), Contents(cells, facts, (), digest), scores)
     ```
     """
+    digest = contents.digest
     if directory.exists():
         return _same_report(directory, digest)
     aside = directory.with_name(f".{directory.name}.{uuid.uuid4().hex}")
     aside.mkdir(parents=True)
     try:
-        _write_tables(aside, cells, scores)
-        _write_manifest(aside, facts, digest)
+        _write_tables(aside, contents.cells, scores)
+        _write_manifest(aside, contents)
         return _renamed(aside, directory, digest)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -60,13 +71,13 @@ def _renamed(aside: Path, directory: Path, digest: str) -> Path:
         return _same_report(directory, digest)
 
 
-def read_directory(directory: Path) -> tuple[tuple[Cell, ...], dict[str, str], str]:
-    """Return the cells, the facts and the stated digest of a report; see `Report.read`.
+def read_directory(directory: Path) -> Contents:
+    """Return what a report's directory holds, with the digest that it states; see `Report.read`.
 
     **Example**
 
     ```python
-    cells, facts, digest = read_directory(Path("report"))
+    cells, facts, failures, digest = read_directory(Path("report"))
     ```
     """
     import pandas as pd
@@ -75,12 +86,13 @@ def read_directory(directory: Path) -> tuple[tuple[Cell, ...], dict[str, str], s
     for name in FILES:
         if _file_digest(directory / name) != manifest["files"].get(name):
             raise ReportError(f"{directory / name} is not what was written. Make the report again.")
-    curves, finals = pd.read_parquet(directory / CURVES), pd.read_parquet(directory / FINALS)
-    return cells_from_tables(curves, finals), manifest["facts"], manifest["digest"]
+    tables = [pd.read_parquet(directory / name) for name in (CURVES, FINALS, TIMES)]
+    failures = tuple(Failure(**failure) for failure in manifest["failures"])
+    return Contents(cells_from_tables(*tables), manifest["facts"], failures, manifest["digest"])
 
 
 def _same_report(directory: Path, digest: str) -> Path:
-    there = read_directory(directory)[2] if (directory / MANIFEST).exists() else None
+    there = read_directory(directory).digest if (directory / MANIFEST).exists() else None
     if there == digest:
         return directory
     raise ReportError(
@@ -93,14 +105,24 @@ def _write_tables(directory: Path, cells: Sequence[Cell], scores: Sequence[Score
     import pandas as pd
 
     score_rows = pd.DataFrame([dataclasses.asdict(score) for score in scores])
-    tables = {CURVES: curves_table(cells), FINALS: finals_table(cells), SCORES: score_rows}
+    tables = {
+        CURVES: curves_table(cells),
+        FINALS: finals_table(cells),
+        SCORES: score_rows,
+        TIMES: times_table(cells),
+    }
     for name, table in tables.items():
         table.to_parquet(directory / name, compression="zstd", index=False)
 
 
-def _write_manifest(directory: Path, facts: Mapping[str, str], digest: str) -> None:
-    files = {name: _file_digest(directory / name) for name in FILES}
-    manifest = {"format": FORMAT, "digest": digest, "facts": dict(facts), "files": files}
+def _write_manifest(directory: Path, contents: Contents) -> None:
+    manifest = {
+        "format": FORMAT,
+        "digest": contents.digest,
+        "facts": dict(contents.facts),
+        "failures": [dataclasses.asdict(failure) for failure in contents.failures],
+        "files": {name: _file_digest(directory / name) for name in FILES},
+    }
     text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
     (directory / MANIFEST).write_text(text, encoding="utf-8")
 
@@ -113,7 +135,7 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
         raise ReportError(f"{directory} is no report: it has no {MANIFEST}.") from error
     except ValueError as error:
         raise ReportError(f"{path} is not JSON ({error}). Make the report again.") from error
-    expected = {"format", "digest", "facts", "files"}
+    expected = {"format", "digest", "facts", "failures", "files"}
     if not isinstance(manifest, dict) or set(manifest) != expected:
         raise ReportError(f"{path} must have the keys {', '.join(sorted(expected))} and no others.")
     if manifest["format"] != FORMAT:

@@ -10,7 +10,8 @@ from lopt.evaluation.cell import Cell
 if TYPE_CHECKING:
     import pandas as pd
 
-_TRAJECTORY = ["target", "optimizer", "learning_rate", "seed"]
+_CELL = ["target", "optimizer"]
+_TRAJECTORY = [*_CELL, "learning_rate", "seed"]
 
 
 def curves_table(cells: Sequence[Cell]) -> "pd.DataFrame":
@@ -48,19 +49,38 @@ def finals_table(cells: Sequence[Cell]) -> "pd.DataFrame":
     return pd.concat(frames, ignore_index=True) if frames else empty
 
 
-def cells_from_tables(curves: "pd.DataFrame", finals: "pd.DataFrame") -> tuple[Cell, ...]:
-    """Return the cells that the two tables were made of, in the order they have there.
+def times_table(cells: Sequence[Cell]) -> "pd.DataFrame":
+    """Return a row for each cell: target, optimizer, seconds_per_step (none: not measured).
 
     **Example**
 
     ```python
-    cells_from_tables(curves_table(report.cells), finals_table(report.cells))
+    times_table(report.cells).set_index(["target", "optimizer"])["seconds_per_step"]
     ```
     """
-    metrics = dict(iter(finals.groupby(["target", "optimizer"], sort=False)))
+    import pandas as pd
+
+    rows = [(cell.target, cell.optimizer, cell.seconds_per_step) for cell in cells]
+    table = pd.DataFrame(rows, columns=[*_CELL, "seconds_per_step"])
+    return table.astype({"seconds_per_step": np.float64})
+
+
+def cells_from_tables(
+    curves: "pd.DataFrame", finals: "pd.DataFrame", times: "pd.DataFrame"
+) -> tuple[Cell, ...]:
+    """Return the cells that the three tables were made of, in the order they have there.
+
+    **Example**
+
+    ```python
+    cells_from_tables(curves_table(cells), finals_table(cells), times_table(cells))
+    ```
+    """
+    metrics = dict(iter(finals.groupby(_CELL, sort=False)))
+    seconds = times.set_index(_CELL)["seconds_per_step"].to_dict()
     return tuple(
-        _cell(curve, metrics.get(pair, finals[:0]))
-        for pair, curve in curves.groupby(["target", "optimizer"], sort=False)
+        _cell(curve, metrics.get(pair, finals[:0]), seconds[pair])
+        for pair, curve in curves.groupby(_CELL, sort=False)
     )
 
 
@@ -74,7 +94,7 @@ def _long(
     return pd.DataFrame({name: values.reshape(-1)}, index=index).reset_index()
 
 
-def _cell(curve: "pd.DataFrame", finals: "pd.DataFrame") -> Cell:
+def _cell(curve: "pd.DataFrame", finals: "pd.DataFrame", seconds: float) -> Cell:
     rates, seeds = tuple(curve["learning_rate"].unique().tolist()), curve["seed"].nunique()
     losses = curve["loss"].to_numpy(np.float32).reshape(len(rates), seeds, -1)
     parts = {str(name): part for name, part in finals.groupby("metric", sort=False)}
@@ -89,4 +109,5 @@ def _cell(curve: "pd.DataFrame", finals: "pd.DataFrame") -> Cell:
             for name, part in parts.items()
         },
         better={name: part["better"].iloc[0] for name, part in parts.items()},
+        seconds_per_step=None if np.isnan(seconds) else float(seconds),
     )

@@ -104,9 +104,11 @@ class Problem(eqx.Module):
 
 
 def loss_and_gradient(
-    problem: Problem, params: Params, key: Key[Array, ""]
+    problem: Problem, params: Params, key: Key[Array, ""], batch: Batch = None
 ) -> tuple[Float[Array, ""], Params]:
     """Take the minibatch loss and the gradient that an optimizer is shown at `params`.
+
+    The minibatch is `batch` if that is given, and drawn by the problem if not.
 
     **Example**
 
@@ -115,7 +117,7 @@ def loss_and_gradient(
     ```
     """
     batch_key, loss_key, noise_key = jax.random.split(key, 3)
-    batch = problem.sample_batch(batch_key)
+    batch = problem.sample_batch(batch_key) if batch is None else batch
     loss, gradient = jax.value_and_grad(problem.loss)(params, batch, loss_key)
     return loss, _without_padding(problem.perturb_gradient(gradient, noise_key), problem.valid())
 

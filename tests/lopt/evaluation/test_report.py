@@ -1,5 +1,6 @@
 """Laws of reports on disk: whole or not at all, and believed only if nothing changed."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lopt.evaluation import Report, ReportError
+from lopt.evaluation import Failure, Report, ReportError
 from lopt.evaluation.report_files import FILES, MANIFEST
 
 
@@ -20,6 +21,7 @@ def test_a_report_that_is_read_equals_the_one_written(report, tmp_path):
         assert (one.target, one.optimizer) == (other.target, other.optimizer)
         assert one.learning_rates == other.learning_rates
         assert one.better == other.better
+        assert one.seconds_per_step == other.seconds_per_step
         np.testing.assert_array_equal(one.losses, other.losses)
         np.testing.assert_array_equal(one.steps, other.steps)
         assert one.metrics.keys() == other.metrics.keys()
@@ -30,6 +32,24 @@ def test_a_report_that_is_read_equals_the_one_written(report, tmp_path):
 def test_a_report_without_metrics_round_trips(report, tmp_path):
     held_out = report.only("held_out/")
     assert Report.read(held_out.write(tmp_path / "report")).digest == held_out.digest
+
+
+def test_a_report_keeps_what_has_failed(report, tmp_path):
+    failure = Failure("digits/convnet", "Adam", "ValueError: of no use")
+    failed = dataclasses.replace(report, failures=(failure,))
+    again = Report.read(failed.write(tmp_path / "report"))
+    assert again.failures == again.only("held_out/").failures == (failure,)
+    assert again.digest == failed.digest != report.digest
+
+
+def test_how_long_it_took_is_kept_and_changes_no_digest(report, tmp_path):
+    timed = [dataclasses.replace(cell, seconds_per_step=1e-3) for cell in report.cells[1:]]
+    slower = Report((report.cells[0], *timed), report.facts)
+    assert slower.digest == report.digest
+    again = Report.read(slower.write(tmp_path / "report"))
+    assert [cell.seconds_per_step for cell in again.cells] == [None, *([1e-3] * 8)]
+    times = pd.read_parquet(tmp_path / "report" / "times.parquet")
+    assert list(times) == ["target", "optimizer", "seconds_per_step"]
 
 
 def test_the_curves_are_a_long_table_that_anybody_can_read(report, tmp_path):
@@ -111,9 +131,10 @@ def test_a_missing_file_is_refused_by_its_name(report, tmp_path, name):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "of format 2"),
+        ({"format": 1}, "of format 1"),
         ({"digest": "0" * 64}, "digest"),
         ({"facts": {"ensemble": "other"}}, "digest"),
+        ({"failures": [{"target": "a", "optimizer": "b", "reason": "c"}]}, "digest"),
         ({"more": 1}, "must have the keys"),
     ],
 )

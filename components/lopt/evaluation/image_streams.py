@@ -1,0 +1,128 @@
+"""Networks on images that are decoded while they learn: "<images>@<pixels>/<network>"."""
+
+import dataclasses
+import itertools
+import re
+from collections.abc import Generator
+from contextlib import closing
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+from lopt.datasets.streams import EncodedSet, open_stream, standardised
+from lopt.datasets.streams.views import NO_LABEL
+from lopt.evaluation.classification import Classification
+from lopt.evaluation.classification_with_memory import ClassificationWithMemory
+from lopt.evaluation.image_network import ImageNetwork
+from lopt.evaluation.targets.image_classification import ImageClassification
+from lopt.evaluation.targets.normalized_image_classification import NormalizedImageClassification
+from lopt.evaluation.targets.streamed import StreamedTarget
+from lopt.problems.base import Batch
+
+BATCH_SIZE = 64
+MEASURED = 512
+"""Images of either split on which losses and accuracy are measured."""
+_NAME = re.compile(r"(?P<images>.+)@(?P<pixels>[1-9]\d*)/(?P<network>[^/]+)")
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamName:
+    """What the name of a target says: which images, how large a network sees them, which network.
+
+    **Example**
+
+    ```python
+    StreamName.of("imagenet2012@224/resnet50").pixels  # 224
+    ```
+    """
+
+    images: str
+    pixels: int
+    network: str
+
+    @classmethod
+    def of(cls, name: str) -> "StreamName | None":
+        """Return what a name says, `None` if it is not of this form."""
+        found = _NAME.fullmatch(name)
+        return found and cls(found["images"], int(found["pixels"]), found["network"])
+
+
+def streamed_target(
+    name: str, images: EncodedSet, network: ImageNetwork, steps: int, record_every: int
+) -> StreamedTarget:
+    """Return the target of this name, in minibatches of 64.
+
+    Losses and accuracy are measured on the first 512 images of the training and the test split,
+    each in its middle, for they have to be on the device in every step.
+
+    Raises `ValueError` for a name of another form and for images that the network cannot take.
+
+    **Example**
+
+    ```python
+    imagenet = open_encoded(directory)
+    target = streamed_target("imagenet2012@224/resnet50", imagenet, RESNET, 10_000, 100)
+    ```
+    """
+    said = StreamName.of(name)
+    if said is None:
+        raise ValueError(f"{name!r} does not say <images>@<pixels>/<network>, as streams have to.")
+    shape = (said.pixels, said.pixels, 3)
+    if refusal := network.refusal(shape):
+        raise ValueError(f"The target {name!r} {refusal}. Take more pixels.")
+    train, test = (_middles(images, split, said.pixels) for split in ("train", "test"))
+    remembers = network.remembers
+    problem = (ClassificationWithMemory if remembers else Classification)(
+        *train,
+        network=network.of_size(shape, images.manifest.classes),
+        batch_size=BATCH_SIZE,
+        measured=MEASURED,
+    )
+    kind = NormalizedImageClassification if remembers else ImageClassification
+    measured = kind(name, steps, record_every, problem, *test)
+    minibatches = ImageMinibatches(images.directory, said.pixels)
+    return StreamedTarget(name, steps, record_every, measured, minibatches, _on_device)
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageMinibatches:
+    """Minibatches of the training images in a folder, each a random part of an image.
+
+    **Example**
+
+    ```python
+    images, labels = next(ImageMinibatches(directory, pixels=224).batches(seed=0, step=0))
+    ```
+    """
+
+    directory: Path
+    pixels: int
+
+    def batches(self, seed: int, step: int) -> Generator[Batch, None, None]:
+        """Yield images as bytes, and labels; see `Minibatches`."""
+        stream = open_stream(
+            self.directory, "train", batch_size=BATCH_SIZE, image_size=self.pixels, seed=seed
+        )
+        with closing(stream.batches(stream.position(step))) as batches:
+            for _, batch in batches:
+                yield batch["images"], batch["labels"]
+
+
+def _middles(images: EncodedSet, split: str, pixels: int) -> Batch:
+    """Return the first images of a split as they are evaluated, and their labels."""
+    stream = open_stream(
+        images.directory, split, batch_size=BATCH_SIZE, image_size=pixels, training=False
+    )
+    with closing(stream.batches()) as batches:
+        found = [batch for _, batch in itertools.islice(batches, MEASURED // BATCH_SIZE)]
+    labels = np.concatenate([batch["labels"] for batch in found])
+    # The last batch of a small split is filled up.
+    real = labels != NO_LABEL
+    pixels_of = np.concatenate([batch["images"] for batch in found])
+    return _on_device((pixels_of[real], labels[real]))
+
+
+def _on_device(batch: Batch) -> Batch:
+    images, labels = batch
+    return standardised(images), jnp.asarray(labels)

@@ -1,0 +1,139 @@
+"""Computing cells, each once: in the order of the evaluation, side by side, and to be resumed.
+
+A finished cell is a report of its own, whole or not there. One that takes long leaves
+checkpoints beside, from which the next attempt goes on.
+"""
+
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect import task
+
+from tasks import terminal
+from tasks.cell_orders import CellOrder, candidate_of
+from tasks.errors import may_pass
+from tasks.evaluation_targets import target_of
+from tasks.locks import locked
+
+if TYPE_CHECKING:
+    from lopt.evaluation import Cell
+
+STOP = threading.Event()
+"""Set where the evaluation has been stopped: threads get no signals."""
+WORTH_KEEPING = 10.0
+"""Seconds of a cell that are kept when somebody stops it; a shorter one begins anew sooner."""
+SECONDS_BETWEEN_LOOKS = 0.5
+
+
+class CellStoppedError(RuntimeError):
+    """The evaluation was stopped while this cell was computed."""
+
+
+@task(
+    name="evaluate-cell",
+    task_run_name="{order.name}",
+    # A retry goes on from the last checkpoint.
+    retries=1,
+    retry_delay_seconds=1,
+    retry_condition_fn=may_pass,
+)
+def evaluate_cell(order: CellOrder, checkpoint_seconds: float) -> str:
+    """Compute a cell and write it, or find it written; return its folder."""
+    from lopt.evaluation import Report
+
+    with _workshop(order) as workshop:
+        if find_cell(order) is None:
+            cell = _computed(order, checkpoint_seconds, workshop)
+            Report((cell,), order.facts).write(order.directory)
+    return str(order.directory)
+
+
+def find_cell(order: CellOrder) -> "Cell | None":
+    """Return a finished cell, `None` if there is none; a damaged one is moved aside."""
+    report = read_whole(order.directory)
+    return None if report is None else report.cells[0]
+
+
+def read_whole(directory: Path) -> Any:
+    """Return the report in a folder, `None` if there is none; a damaged one is moved aside."""
+    from lopt.evaluation import Report, ReportError
+
+    if not directory.exists():
+        return None
+    try:
+        return Report.read(directory)
+    except ReportError as error:
+        aside = directory.with_name(f"damaged-{directory.name}-{uuid.uuid4().hex[:8]}")
+        directory.rename(aside)
+        terminal.warn(f"{directory.name} is damaged: now in {aside} ({error})")
+        return None
+
+
+def _computed(order: CellOrder, checkpoint_seconds: float, workshop: Path) -> "Cell":
+    import jax
+
+    from lopt.evaluation.evaluate import finished as finished_cell
+    from lopt.evaluation.evaluate import first_state, later_states, prepared
+
+    target, candidate = target_of(order.target), candidate_of(order.candidate)
+    work = prepared(target, candidate, order.seeds, jax.random.key(order.seed))
+    state = _restored(first_state(work), workshop)
+    kept = float(state.seconds)
+    for newer in later_states(work, state):
+        state = newer
+        if state.seconds - kept >= (WORTH_KEEPING if STOP.is_set() else checkpoint_seconds):
+            _keep(order, state, workshop)
+            kept = float(state.seconds)
+        _check_stopped()
+    return finished_cell(target, candidate, work, state)
+
+
+def _restored(first: Any, workshop: Path) -> Any:
+    from lopt.checkpoint import Checkpoints
+
+    if not (workshop / "checkpoints").is_dir():
+        return first
+    with Checkpoints(workshop / "checkpoints", keep=2) as checkpoints:
+        for damage in checkpoints.set_aside_damaged():
+            terminal.warn(f"checkpoint {damage.meta_step} is damaged: now in {damage.moved_to}.")
+        if checkpoints.latest() is None:
+            return first
+        return checkpoints.restore(like=first)[0]
+
+
+def _keep(order: CellOrder, state: Any, workshop: Path) -> None:
+    from lopt.checkpoint import Checkpoints
+
+    steps = (int(state.records) - 1) * order.target.record_every
+    with Checkpoints(workshop / "checkpoints", keep=2) as checkpoints:
+        checkpoints.save(steps, state, order.facts)
+    terminal.say(f"  {order.name}: {steps:,} of {order.target.steps:,} steps")
+
+
+def _check_stopped() -> None:
+    if STOP.is_set():
+        raise CellStoppedError("The evaluation was stopped.")
+
+
+@contextmanager
+def _workshop(order: CellOrder) -> Iterator[Path]:
+    """Give a folder for what is not finished, kept from other processes; a success removes it."""
+    folder = order.directory.with_name(f"{order.directory.name}.begun")
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as kept:
+        while True:
+            try:
+                kept.enter_context(locked(folder / "lock", wait=False))
+                break
+            except BlockingIOError:
+                # Not by waiting for the lock, in which nothing could stop a thread.
+                _check_stopped()
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)

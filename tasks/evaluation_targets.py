@@ -1,0 +1,140 @@
+"""The targets of an evaluation, by the names that a conf gives them."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.confs import EvaluationConf
+from tasks.ensembles import groups_of
+from tasks.references import DataSetReference, EnsembleReference, Reference
+
+if TYPE_CHECKING:
+    from lopt.evaluation import Target
+
+HELD_OUT = "held_out"
+"""All groups of the ensemble, each a target."""
+
+
+class TargetReference(Reference):
+    """A target by its name, and what it is made of."""
+
+    name: str
+    steps: int
+    record_every: int
+    ensemble: EnsembleReference | None = None
+    data_set: DataSetReference | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What decides the target, and nothing of where that lies."""
+        made_of = {
+            "ensemble": self.ensemble and self.ensemble.digest,
+            "data_set": self.data_set and self.data_set.digest,
+        }
+        steps = {"steps": self.steps, "record_every": self.record_every}
+        return {"name": self.name, **steps, **made_of}
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Digests of what the target is made of, by what that is called."""
+        sources = {}
+        if self.ensemble is not None:
+            sources["held_out_ensemble"] = self.ensemble.digest
+        if self.data_set is not None:
+            sources[self.data_set.name] = self.data_set.digest
+        return sources
+
+
+def refusals(conf: EvaluationConf) -> list[str]:
+    """Say what is wrong with each name of a target that the conf gives, before any work."""
+    from lopt.datasets import SOURCES
+    from lopt.evaluation.named_targets import networks_by_name, problems_by_name
+
+    networks, problems = networks_by_name(), problems_by_name()
+    lines = []
+    for name in dict.fromkeys(conf.targets):
+        if name == HELD_OUT or name in problems:
+            continue
+        source, network = SOURCES.get(_data_set(name)), networks.get(name.partition("/")[2])
+        if source is None or network is None:
+            allowed = (
+                f"{HELD_OUT}, {', '.join(problems)}, or <data set>/<network> with a data set of "
+                f"{', '.join(SOURCES)} and a network of {', '.join(networks)}"
+            )
+            lines.append(f"{name!r} is not allowed; allowed: {allowed}")
+        elif refusal := network.refusal(source.schema.image_shape):
+            lines.append(f"{name!r} is not allowed; allowed: other data sets, for it {refusal}")
+    return lines
+
+
+def data_sets_of(conf: EvaluationConf) -> tuple[str, ...]:
+    """Return the names of the data sets that the targets of the conf need."""
+    from lopt.evaluation import named_targets
+
+    return named_targets.data_sets_of([name for name in conf.targets if name != HELD_OUT])
+
+
+def target_references(
+    conf: EvaluationConf, held_out: EnsembleReference, data_sets: Sequence[DataSetReference]
+) -> list[TargetReference]:
+    """Return all targets of the conf, in its order."""
+    by_name = {data_set.name: data_set for data_set in data_sets}
+    references = []
+    for name in conf.targets:
+        if name == HELD_OUT:
+            references += _held_out(conf, held_out)
+        else:
+            references.append(
+                TargetReference(
+                    name=name,
+                    steps=conf.network_steps,
+                    record_every=conf.record_every,
+                    data_set=by_name.get(_data_set(name)),
+                )
+            )
+    return references
+
+
+def target_of(reference: TargetReference) -> "Target":
+    """Return the target as the library takes it."""
+    if reference.ensemble is not None:
+        return _group(reference, reference.ensemble)
+    directory = reference.data_set and reference.data_set.directory
+    return _named(reference.name, directory, reference.steps, reference.record_every)
+
+
+def _group(reference: TargetReference, ensemble: EnsembleReference) -> "Target":
+    from lopt.evaluation.targets.held_out import HeldOut
+
+    family = reference.name.removeprefix(f"{HELD_OUT}/")
+    (group,) = (group for group in groups_of(ensemble) if group.family == family)
+    return HeldOut.of(group, reference.steps, reference.record_every)
+
+
+# One for all cells of a target, and thus one copy of its images.
+@functools.lru_cache(maxsize=4)
+def _named(name: str, directory: str | None, steps: int, record_every: int) -> "Target":
+    from lopt.datasets import open_dataset
+    from lopt.evaluation.named_targets import targets
+
+    data_sets = {} if directory is None else {_data_set(name): open_dataset(Path(directory))}
+    (target,) = targets([name], data_sets, steps, record_every)
+    return target
+
+
+def _held_out(conf: EvaluationConf, held_out: EnsembleReference) -> list[TargetReference]:
+    return [
+        TargetReference(
+            name=f"{HELD_OUT}/{group.family}",
+            steps=conf.held_out_steps,
+            record_every=conf.record_every,
+            ensemble=held_out,
+        )
+        for group in groups_of(held_out)
+    ]
+
+
+def _data_set(target: str) -> str:
+    """Return the name of the data set of a target: what its own name begins with."""
+    return target.partition("/")[0]
