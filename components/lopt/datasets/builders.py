@@ -19,6 +19,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from tensorflow_datasets.image_classification import cifar, mnist
 
+from lopt.datasets.digits import labelled_digits
 from lopt.datasets.raw_files import read_cifar, read_cifar_names, read_idx
 from lopt.datasets.sources import SOURCES
 
@@ -66,35 +67,12 @@ class Digits(TensorFlowFree, tfds.core.GeneratorBasedBuilder, skip_registration=
         return tfds.core.DatasetInfo(builder=self, features=features)
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Examples]:
-        from sklearn.datasets import load_digits
-
         del dl_manager
-        levels, labels = load_digits(return_X_y=True)
-        images = np.rint(levels * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
-        test = rank_in_class(labels) % 5 == 4
-        return {
-            "train": self._generate_examples(images[~test], labels[~test]),
-            "test": self._generate_examples(images[test], labels[test]),
-        }
+        splits = labelled_digits().items()
+        return {split: self._generate_examples(*labelled) for split, labelled in splits}
 
     def _generate_examples(self, images: np.ndarray, labels: np.ndarray) -> Examples:
         return self._counted(zip(images, labels, strict=True))
-
-
-def rank_in_class(labels: np.ndarray) -> np.ndarray:
-    """Count for each label how often it has stood before.
-
-    **Example**
-
-    ```python
-    rank_in_class(np.array([7, 3, 7, 7]))  # [0, 0, 1, 2]
-    ```
-    """
-    ranks = np.empty_like(labels)
-    for label in np.unique(labels):
-        (places,) = np.nonzero(labels == label)
-        ranks[places] = np.arange(places.size)
-    return ranks
 
 
 class IdxFiles(TensorFlowFree):

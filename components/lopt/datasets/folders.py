@@ -97,12 +97,20 @@ def publish(finished: Path, target: Path) -> None:
     ```
     """
     for path in [*finished.iterdir(), finished]:
-        _sync(path)
+        sync(path)
     finished.replace(target)
-    _sync(target.parent)
+    sync(target.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file's content, or a folder's names, are on the disk.
+
+    **Example**
+
+    ```python
+    sync(folder / "train.arrow")
+    ```
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -47,13 +47,14 @@ def prepare(
     """
     source = find_source(name)
     folder = Path(root).absolute() / name
-    found = _find(folder, source.version)
+    found = find_prepared(folder, source.version)
     if found is None or leftovers(folder):
         with alone_in(folder):
             remove_leftovers(folder)
-            found = _find(folder, source.version)
+            found = find_prepared(folder, source.version)
             if found is None:
-                count = _counter(progress, 2 * source.examples)
+                # Each example is prepared by TFDS first and converted then.
+                count = counter(progress, 2 * source.examples)
                 found = _prepare_in(folder, name, Path(fashion_mnist_files), count)
     return open_dataset(found)
 
@@ -69,8 +70,16 @@ def _prepare_in(folder: Path, name: str, files: Path, count: Callable[[int], Non
     return target
 
 
-def _counter(progress: Progress | None, total: int) -> Callable[[int], None]:
-    """Return what counts examples: each is prepared by TFDS first and converted then."""
+def counter(progress: Progress | None, total: int) -> Callable[[int], None]:
+    """Return what is told how many more examples are done, and tells `progress` now and then.
+
+    **Example**
+
+    ```python
+    count = counter(progress, total=70_000)
+    count(500)  # progress(500, 70_000)
+    ```
+    """
     done = 0
 
     def count(examples: int) -> None:
@@ -95,13 +104,23 @@ def dataset_directory(name: str, root: Path) -> Path:
     ```
     """
     folder = Path(root).absolute() / name
-    found = _find(folder, find_source(name).version)
+    found = find_prepared(folder, find_source(name).version)
     if found is None:
         raise NotPreparedError(f"{name} is not prepared under {root}. Prepare it first.")
     return found
 
 
-def _find(folder: Path, version: str) -> Path | None:
+def find_prepared(folder: Path, version: str) -> Path | None:
+    """Return where in a data set's own folder it lies prepared, or `None`.
+
+    Raises `DataSetError` if a version is there with several contents.
+
+    **Example**
+
+    ```python
+    find_prepared(root / "digits", "1.0.0")
+    ```
+    """
     prepared = sorted(folder.glob(f"{version}-*"))
     if len(prepared) > 1:
         raise DataSetError(
