@@ -59,7 +59,8 @@ def random_box(width: int, height: int, rng: np.random.Generator) -> Box:
         if 0 < across <= width and 0 < down <= height:
             left, top = rng.integers(0, (width - across + 1, height - down + 1))
             return Box(int(left), int(top), across, down)
-    return _middle(width, height, min(width, height * ASPECT[1]), min(height, width / ASPECT[0]))
+    across, down = min(width, height * ASPECT[1]), min(height, width / ASPECT[0])
+    return _middle(width, height, float(across), float(down))
 
 
 def central_box(width: int, height: int, size: int) -> Box:
@@ -74,7 +75,8 @@ def central_box(width: int, height: int, size: int) -> Box:
     central_box(500, 400, size=224)  # Box(left=75, top=25, width=350, height=350)
     ```
     """
-    side = size if width == height == size else CENTRAL * min(width, height)
+    share = 1.0 if width == height == size else CENTRAL
+    side = share * min(width, height)
     return _middle(width, height, side, side)
 
 

@@ -102,10 +102,10 @@ def test_an_epoch_has_no_image_twice_and_leaves_out_less_than_a_batch(
 def test_no_seed_sees_the_order_of_another_an_epoch_later(pictures: EncodedSet) -> None:
     orders = [
         tuple(epoch)
-        for seed in range(4)
-        for epoch in labels(opened(pictures, seed=seed), 4 * PER_EPOCH).reshape(4, -1)
+        for seed in (0, 1)
+        for epoch in labels(opened(pictures, seed=seed, image_size=1), 3 * PER_EPOCH).reshape(3, -1)
     ]
-    assert len(set(orders)) == 16
+    assert len(set(orders)) == 6
 
 
 def test_an_image_is_cut_out_differently_in_each_epoch_and_the_same_at_each_call(
@@ -137,8 +137,8 @@ def test_every_format_becomes_red_green_and_blue_of_its_colour(pictures: Encoded
         assert batch["labels"].dtype == np.int32
         assert batch["images"].shape == (BATCH, SIZE, SIZE, 3)
         real = batch["labels"] >= 0
-        expected = 10 * batch["labels"][real, None, None, None]
-        np.testing.assert_allclose(batch["images"][real], expected, atol=3)
+        levels = batch["images"][real].astype(int)
+        assert np.abs(levels - 10 * batch["labels"][real, None, None, None]).max() <= 3
 
 
 def test_no_more_is_decoded_ahead_than_waits(
