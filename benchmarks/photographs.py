@@ -23,7 +23,7 @@ def prepared(root: Path, count: int, sides: tuple[int, int] = TYPICAL) -> Encode
     """Prepare so many photographs of one size, each another part of one of the two."""
     parts = [Part("train", lambda: photographs(count, sides)), Part("test", lambda: iter(()))]
     source = ImageSource(
-        f"photographs-{sides[0]}", "1.0.0", 2, {"train": count, "test": 0}, lambda files: parts
+        f"photographs-{sides[0]}", "1.0.0", 2, {"train": count, "test": 0}, lambda _files: parts
     )
     return prepare_source(source, root, Path())
 
