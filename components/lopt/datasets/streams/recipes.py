@@ -59,8 +59,8 @@ def random_box(width: int, height: int, rng: np.random.Generator) -> Box:
         if 0 < across <= width and 0 < down <= height:
             left, top = rng.integers(0, (width - across + 1, height - down + 1))
             return Box(int(left), int(top), across, down)
-    across, down = min(width, height * ASPECT[1]), min(height, width / ASPECT[0])
-    return _middle(width, height, float(across), float(down))
+    widest, highest = float(height * ASPECT[1]), float(width / ASPECT[0])
+    return _middle(width, height, min(float(width), widest), min(float(height), highest))
 
 
 def central_box(width: int, height: int, size: int) -> Box:
