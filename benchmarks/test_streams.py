@@ -5,7 +5,6 @@ one image after another, without batches, order or queue. The rows of pictures o
 Python alone takes for an image, which threads wait for each other to do.
 """
 
-import time
 from collections.abc import Callable
 from itertools import cycle
 
@@ -19,9 +18,10 @@ from lopt.datasets.streams import EncodedSet, open_stream, standardised
 from lopt.datasets.streams.decoding import cut, open_image
 from lopt.datasets.streams.recipes import DEVIATION, MEAN, random_box
 
-ROUNDS, BATCH, BATCHES = 5, 64, 4
+ROUNDS, BATCH = 3, 64
+FILLING, TAKEN = 12, 12
+"""Batches that are taken until a stream is as fast as it stays, and those that are timed."""
 TINY = (16, 16)
-QUEUE_FILLS = 1.5  # seconds
 WAYS = {
     "threads 1": {"threads": 1},
     "threads 2": {"threads": 2},
@@ -76,26 +76,23 @@ CASES = [
 @pytest.mark.parametrize(("sides", "size", "way", "use"), CASES)
 def test_stream(sides, size, way, use, photographs, benchmark, benchmark_table):
     encoded = photographs(sides)
-    batches = open_stream(
-        encoded.directory, "train", batch_size=BATCH, image_size=size, **WAYS[way]
-    ).batches()
+    stream = open_stream(encoded.directory, "train", batch_size=BATCH, image_size=size, **WAYS[way])
     reference = by_hand(encoded, size)
     readings: list[Reading] = []
     hand_readings: list[Reading] = []
 
-    def work(count: int) -> None:
-        for _ in range(count):
+    def work(batches) -> None:
+        readings.append(read(lambda count: [use(next(batches)[1]) for _ in range(count)], TAKEN))
+
+    # The stream is opened after the reference, so that it decodes nothing in the other's time.
+    def setup():
+        hand_readings.append(read(reference, 2))
+        batches = stream.batches()
+        for _ in range(FILLING):
             use(next(batches)[1])
+        return (batches,), {}
 
-    # The queue is full before the reference runs, and what it holds is taken before the stream's
-    # reading: neither decodes in the other's time.
-    def setup() -> None:
-        time.sleep(QUEUE_FILLS)
-        hand_readings.append(read(reference, 1))
-        work(5)
-
-    benchmark.pedantic(lambda: readings.append(read(work, BATCHES)), setup=setup, rounds=ROUNDS)
-    batches.close()
+    benchmark.pedantic(work, setup=setup, teardown=lambda batches: batches.close(), rounds=ROUNDS)
     walls = [reading.wall for reading in readings]
     benchmark_table(
         "stream",
