@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32, Key
 
-from lopt.evaluation.networks import MLP
+from lopt.networks.mlp import MLP
 from lopt.problems.base import Batch, Params, Problem
 from lopt.problems.losses import cross_entropy
 

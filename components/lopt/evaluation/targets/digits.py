@@ -3,8 +3,9 @@
 from jaxtyping import Array, Key
 
 from lopt.datasets import DataSet, Split
-from lopt.evaluation.networks import MLP, ConvNet
 from lopt.evaluation.targets.image_classification import ImageClassification
+from lopt.networks.convnet import ConvNet
+from lopt.networks.mlp import MLP
 
 STEPS = 500
 

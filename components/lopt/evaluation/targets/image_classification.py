@@ -10,8 +10,8 @@ from jaxtyping import Array, Float, Int32, Key
 
 from lopt.datasets import Split
 from lopt.evaluation.classification import Classification
-from lopt.evaluation.networks import MLP
 from lopt.evaluation.target import Better, Target
+from lopt.networks.mlp import MLP
 from lopt.problems.base import Params, Problem
 from lopt.problems.losses import cross_entropy
 

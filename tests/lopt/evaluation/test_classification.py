@@ -1,39 +1,11 @@
-"""Laws of the networks and of the problem of training them."""
+"""Laws of training a network to classify images, as a problem."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from lopt.evaluation.classification import Classification
-from lopt.evaluation.networks import MLP, ConvNet, Convolution
 from lopt.problems import loss_and_gradient
-
-
-@pytest.mark.parametrize("shape", [(8, 8, 1), (7, 5, 3)])
-def test_our_convolution_is_the_convolution(shape, getkey):
-    convolution = Convolution(shape[-1], 4, key=getkey())
-    image = jax.random.normal(getkey(), shape, jnp.float32)
-    kernel = convolution.linear.weight.T.reshape(3, 3, shape[-1], 4)
-    expected = jax.lax.conv_general_dilated(
-        image[None], kernel, (2, 2), [(1, 1), (1, 1)], dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )[0]
-    ours = convolution(image) - convolution.linear.bias[None, None, :]
-    np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    "network",
-    [
-        lambda key: MLP((35, 6, 3), key=key),
-        lambda key: ConvNet((7, 5, 1), filters=(2, 3), classes=3, key=key),
-    ],
-    ids=["MLP", "ConvNet"],
-)
-def test_a_network_is_a_tree_of_float32_arrays_that_gives_one_logit_a_class(network, getkey):
-    params = network(getkey())
-    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype(jnp.float32)}
-    assert params(jnp.ones((7, 5, 1), jnp.float32)).shape == (3,)
 
 
 def test_a_minibatch_holds_images_with_their_own_labels(getkey):
