@@ -1,4 +1,4 @@
-"""Write docs/catalogue.md: every problem, ensemble and architecture there is.
+"""Write docs/catalogue.md: every problem, ensemble, architecture and target there is.
 
 PYTHONPATH=. .venv/bin/python docs/make_catalogue.py
 """
@@ -16,6 +16,8 @@ import lopt.architectures
 from lopt.architectures import LearnedOptimizer
 from lopt.catalogue import concrete_classes
 from lopt.ensembles import Row, draw_ensemble
+from lopt.evaluation.image_network import ImageNetwork
+from lopt.evaluation.named_targets import networks_by_name, problems_by_name
 from lopt.problems.constructors import Constructor, constructors
 from lopt.state_size import state_bytes_per_param
 from tasks.confs import EnsembleConf
@@ -24,6 +26,7 @@ from tasks.ensembles import read_entries
 
 FILE = Path(__file__).with_name("catalogue.md")
 ENSEMBLES = Path(__file__).parents[1] / "conf" / "ensembles"
+SHAPES = {"digits": (8, 8, 1), "MNIST's family": (28, 28, 1), "CIFAR-10": (32, 32, 3)}
 SHIPPED = sorted(path.stem for path in ENSEMBLES.glob("*.yaml"))
 
 HEAD = """# Catalogue
@@ -35,7 +38,7 @@ Written by `docs/make_catalogue.py`, from what the library finds by walking its 
 def text() -> str:
     """Return the page."""
     drawn = {name: _rows(name) for name in SHIPPED}
-    parts = [HEAD, _ensembles(drawn), _sets(drawn), _problems(), _architectures()]
+    parts = [HEAD, _ensembles(drawn), _sets(drawn), _problems(), _architectures(), _targets()]
     return "\n".join(parts)
 
 
@@ -126,6 +129,32 @@ def _architectures() -> str:
         "`AdafactorMLP` take 28, for they have no rows and columns to share averages in.\n"
     )
     return "## Architectures\n\n" + _table(head, rows) + note
+
+
+def _targets() -> str:
+    rows = [
+        (
+            f"`{name}`",
+            *(_params(network, shape) for shape in SHAPES.values()),
+            "yes" if network.remembers else "",
+        )
+        for name, network in sorted(networks_by_name().items())
+    ]
+    head = ("network", *(f"params on {images}" for images in SHAPES), "batch normalization")
+    without = ", ".join(f"`{name}`" for name in problems_by_name())
+    note = (
+        "\nA target is called by its data set and its network, as in `digits/mlp`; what has no "
+        "number takes larger images or others; `inception-v3` takes 75 x 75 pixels or more. "
+        f"Targets without a data set: {without}.\n"
+    )
+    return "## Targets\n\n" + _table(head, rows) + note
+
+
+def _params(network: ImageNetwork, shape: tuple[int, int, int]) -> str:
+    if network.refusal(shape):
+        return ""
+    params = eqx.filter_eval_shape(lambda key: network.make(shape, 10, key=key), jax.random.key(0))
+    return f"{sum(leaf.size for leaf in jax.tree.leaves(params)):,}"
 
 
 def _sentence(described: type) -> str:

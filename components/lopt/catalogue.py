@@ -46,6 +46,28 @@ def _modules(package: ModuleType) -> Iterator[ModuleType]:
         yield importlib.import_module(info.name)
 
 
+def instances(package: ModuleType, kind: type[T]) -> Iterator[T]:
+    """Yield every public constant of this kind that some module of `package` holds.
+
+    Each once, in the order of the modules' names and of the lines in a module.
+
+    **Example**
+
+    ```python
+    import lopt.evaluation.targets
+    from lopt.evaluation.image_network import ImageNetwork
+
+    names = [network.name for network in instances(lopt.evaluation.targets, ImageNetwork)]
+    ```
+    """
+    seen = set[int]()
+    for module in _modules(package):
+        for name, value in vars(module).items():
+            if isinstance(value, kind) and not name.startswith("_") and id(value) not in seen:
+                seen.add(id(value))
+                yield value
+
+
 def find_class(package: ModuleType, base: type[T], name: str) -> type[T]:
     """Return the concrete subclass of `base` called `name`.
 

@@ -14,6 +14,7 @@ FILES = re.findall(r"^`(components/\S+\.py)`:\n\n```python\n(.*?)^```$", PAGE, r
 CONTRACTS = {
     "problems": ("test_problems.py", "DoubleWell"),
     "architectures": ("test_learned_optimizers.py", "LearnedMomentum"),
+    "targets": ("test_image_networks.py", "mlp-bottleneck"),
 }
 
 

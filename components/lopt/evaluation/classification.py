@@ -7,11 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32, Key
 
+from lopt.evaluation.pieces import logits_in_pieces
 from lopt.networks.mlp import MLP
 from lopt.problems.base import Batch, Params, Problem
 from lopt.problems.losses import cross_entropy
-
-Network = Callable[[Float[Array, "height width channels"]], Float[Array, " classes"]]
 
 
 class Classification(Problem):
@@ -40,7 +39,8 @@ class Classification(Problem):
     def loss(self, params: Params, batch: Batch, key: Key[Array, ""]) -> Float[Array, ""]:
         del key
         images, labels = batch
-        return cross_entropy(jax.vmap(params)(images), labels)
+        logits = logits_in_pieces(params, images, at_least=self.batch_size)
+        return cross_entropy(logits, labels)
 
     def draw(self, key: Key[Array, ""]) -> "Classification":
         del key

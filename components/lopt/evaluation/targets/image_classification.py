@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int32, Key
 
 from lopt.datasets import Split
 from lopt.evaluation.classification import Classification
+from lopt.evaluation.pieces import logits_in_pieces
+from lopt.evaluation.splits import standardised, stripes
 from lopt.evaluation.target import Better, Target
 from lopt.networks.mlp import MLP
 from lopt.problems.base import Params, Problem
@@ -65,17 +65,15 @@ class ImageClassification(Target):
         target = ImageClassification.of(train, test, mlp, name="digits/mlp", steps=500)
         ```
         """
-        mean, scale = float(np.mean(train.images)), float(np.std(train.images))
+        splits = standardised(train, test)
         training = Classification(
-            _standardised(train.images, mean, scale),
-            jnp.asarray(train.labels, jnp.int32),
+            splits.images,
+            splits.labels,
             network=network,
             batch_size=batch_size,
             measured=measured,
         )
-        test_images = _standardised(test.images, mean, scale)
-        test_labels = jnp.asarray(test.labels, jnp.int32)
-        return cls(name, steps, record_every, training, test_images, test_labels)
+        return cls(name, steps, record_every, training, splits.test_images, splits.test_labels)
 
     def draw(self, key: Key[Array, ""]) -> Problem:
         del key
@@ -83,7 +81,7 @@ class ImageClassification(Target):
 
     def metrics(self, problem: Problem, params: Params) -> dict[str, Float[Array, ""]]:
         del problem
-        logits = jax.vmap(params)(self.test_images)
+        logits = logits_in_pieces(params, self.test_images, self.training.batch_size)
         right = jnp.argmax(logits, axis=-1).astype(jnp.int32) == self.test_labels
         return {
             "test_loss": cross_entropy(logits, self.test_labels),
@@ -95,21 +93,7 @@ class ImageClassification(Target):
 
     @classmethod
     def examples(cls) -> Sequence[Target]:
-        stripes = _stripes()
-        return [cls.of(stripes, stripes, _tiny, name="stripes", steps=4, record_every=2)]
-
-
-def _standardised(
-    images: np.ndarray, mean: float, scale: float
-) -> Float[Array, "images height width channels"]:
-    return jnp.asarray((images - np.float32(mean)) / np.float32(scale), jnp.float32)
-
-
-def _stripes() -> Split:
-    labels = np.arange(12, dtype=np.int32) % 2
-    images = np.random.default_rng(0).integers(0, 128, (12, 4, 4, 1), dtype=np.uint8)
-    images[:, :2] += (120 * labels[:, None, None, None]).astype(np.uint8)
-    return Split("train", images, labels)
+        return [cls.of(stripes(), stripes(), _tiny, name="stripes", steps=4, record_every=2)]
 
 
 def _tiny(key: Key[Array, ""]) -> MLP:
