@@ -75,7 +75,8 @@ def work_of(target: Target, candidate: Candidate, keys: Key[Array, " seeds"]) ->
     ```
     """
     rates = jnp.asarray(candidate.learning_rates, jnp.float32)
-    minibatches, on_device = None, unchanged
+    minibatches: Minibatches | None = None
+    on_device: Callable[[Any], Any] = unchanged
     if isinstance(target, StreamedTarget):
         minibatches, on_device, target = target.minibatches, target.on_device, target.unfed()
     starts = _begin_all(target, keys)

@@ -1,7 +1,7 @@
 """Training a network with batch normalization to classify images, as a problem."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -18,6 +18,7 @@ Images = Float[Array, "images height width channels"]
 Logits = Float[Array, "images classes"]
 
 
+@runtime_checkable
 class NetworkWithMemory(Protocol):
     """What all of `lopt.networks` with batch normalization are."""
 

@@ -1,7 +1,8 @@
 """A network under a name, to be trained on whichever images it can take."""
 
 import dataclasses
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Array, Key
 
@@ -14,6 +15,7 @@ from lopt.problems.base import Params
 Shape = tuple[int, int, int]
 
 
+@runtime_checkable
 class Make(Protocol):
     """Draws a network for images of a shape and a number of classes."""
 
@@ -80,11 +82,22 @@ class ImageNetwork:
         return kind.of(
             data_set.split("train"),
             data_set.split("test"),
-            _Sized(self.make, schema.image_shape, schema.classes),
+            self.of_size(schema.image_shape, schema.classes),
             name=name,
             steps=steps,
             record_every=record_every,
         )
+
+    def of_size(self, shape: Shape, classes: int) -> Callable[[Key[Array, ""]], Params]:
+        """Return what draws the network from a key; equal for equal arguments, and hashable.
+
+        **Example**
+
+        ```python
+        network = SOFTMAX.of_size((8, 8, 1), 10)(jax.random.key(0))
+        ```
+        """
+        return _Sized(self.make, shape, classes)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -84,7 +84,11 @@ class TargetWithMemory(Target):
 
 
 def loss_gradient_and_memory(
-    problem: WithMemory, params: Params, memory: Memory, key: Key[Array, ""]
+    problem: WithMemory,
+    params: Params,
+    memory: Memory,
+    key: Key[Array, ""],
+    batch: Batch = None,
 ) -> tuple[Float[Array, ""], Params, Memory]:
     """Take the minibatch loss, the gradient that an optimizer is shown and the next memory.
 
@@ -97,7 +101,7 @@ def loss_gradient_and_memory(
     ```
     """
     batch_key, loss_key, noise_key = jax.random.split(key, 3)
-    batch = problem.sample_batch(batch_key)
+    batch = problem.sample_batch(batch_key) if batch is None else batch
     value_and_gradient = jax.value_and_grad(problem.loss_and_memory, has_aux=True)
     (loss, memory), gradient = value_and_gradient(params, memory, batch, loss_key)
     return loss, problem.perturb_gradient(gradient, noise_key), memory
