@@ -134,8 +134,8 @@ def _product(equation: Equation, reads: Sequence[Value], size: int) -> list[Any]
         # The problems are the last free axis of the first factor.
         return [jnp.moveaxis(made, first.array.ndim - 1 - len(over), -1)]
     terms = math.prod(first.array.shape[axis] for axis in over)
-    plain = {first.array.dtype, second.array.dtype, equation.forms[0].dtype} == {jnp.float32}
-    if not plain or not 1 <= terms <= LONGEST_SUM:
+    dtypes = (first.array.dtype, second.array.dtype, equation.forms[0].dtype)
+    if any(dtype != jnp.float32 for dtype in dtypes) or not 1 <= terms <= LONGEST_SUM:
         return None
     return [_sum_of_products(*_factors(equation, first.array, second.array))]
 

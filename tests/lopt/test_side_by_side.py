@@ -107,6 +107,20 @@ def test_side_by_side_equals_vmap(function, seed):
     assert_same(found, jax.vmap(function, axes)(*arguments))
 
 
+def products_in(function, *arguments):
+    closed = jax.make_jaxpr(side_by_side(function))(*arguments)
+    return str(closed.jaxpr).count("dot_general")
+
+
+@pytest.mark.parametrize(
+    ("terms", "dtype", "products"), [(4, "float32", 0), (65, "float32", 1), (4, "bfloat16", 1)]
+)
+def test_products_of_few_terms_are_sums_but_in_float32_alone(terms, dtype, products):
+    matrices = jnp.ones((PROBLEMS, 4, terms), dtype)
+    assert products_in(jnp.matmul, matrices, jnp.ones((PROBLEMS, terms), dtype)) == products
+
+
+@pytest.mark.slow
 def test_an_unroll_and_its_meta_gradient_equal_those_under_vmap():
     optimizer = HierarchicalRNN(hidden_sizes=(3, 2, 2), scales=2, key=jax.random.key(0))
     entry = {"family": "quadratics", "spec": {"problem": "Quadratic", "dimensions": 3}}

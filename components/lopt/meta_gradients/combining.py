@@ -34,13 +34,15 @@ def combine(
     combined = combine(jnp.array([0.1, jnp.nan]), jnp.ones((2, 5)), clip_norm=1.0)
     ```
     """
-    norms = jnp.sqrt(jnp.square(gradients).sum(1))
+    # Small problems are the last axis when they come here (`lopt.side_by_side`); so they stay.
+    columns = gradients.T
+    norms = jnp.sqrt(jnp.square(columns).sum(0))
     sound = jnp.isfinite(meta_losses) & jnp.isfinite(norms)
     scale = jnp.where(sound, jnp.minimum(1.0, clip_norm / jnp.maximum(norms, 1e-12)), 0.0)
     count = sound.sum().astype(jnp.float32)
     # Zero times NaN is NaN, so what is not sound is replaced before it is multiplied.
-    kept = jnp.where(sound[:, None], gradients, 0.0)
-    gradient = (scale @ kept) / jnp.maximum(count, 1.0)
+    kept = jnp.where(sound[None], columns, 0.0)
+    gradient = (kept @ scale) / jnp.maximum(count, 1.0)
     return Combined(
         mean_of_sound(meta_losses, sound),
         gradient,
