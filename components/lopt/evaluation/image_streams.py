@@ -15,6 +15,7 @@ from lopt.datasets.streams.views import NO_LABEL
 from lopt.evaluation.classification import Classification
 from lopt.evaluation.classification_with_memory import ClassificationWithMemory
 from lopt.evaluation.image_network import ImageNetwork
+from lopt.evaluation.target import Target
 from lopt.evaluation.targets.image_classification import ImageClassification
 from lopt.evaluation.targets.normalized_image_classification import NormalizedImageClassification
 from lopt.evaluation.targets.streamed import StreamedTarget
@@ -72,15 +73,15 @@ def streamed_target(
     if refusal := network.refusal(shape):
         raise ValueError(f"The target {name!r} {refusal}. Take more pixels.")
     train, test = (_middles(images, split, said.pixels) for split in ("train", "test"))
-    remembers = network.remembers
-    problem = (ClassificationWithMemory if remembers else Classification)(
-        *train,
-        network=network.of_size(shape, images.manifest.classes),
-        batch_size=BATCH_SIZE,
-        measured=MEASURED,
-    )
-    kind = NormalizedImageClassification if remembers else ImageClassification
-    measured = kind(name, steps, record_every, problem, *test)
+    drawn = network.of_size(shape, images.manifest.classes)
+    sizes = {"network": drawn, "batch_size": BATCH_SIZE, "measured": MEASURED}
+    measured: Target
+    if network.remembers:
+        remembering = ClassificationWithMemory(*train, **sizes)
+        measured = NormalizedImageClassification(name, steps, record_every, remembering, *test)
+    else:
+        problem = Classification(*train, **sizes)
+        measured = ImageClassification(name, steps, record_every, problem, *test)
     minibatches = ImageMinibatches(images.directory, said.pixels)
     return StreamedTarget(name, steps, record_every, measured, minibatches, _on_device)
 
