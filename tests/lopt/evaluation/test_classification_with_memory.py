@@ -4,9 +4,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
+import pytest
 
 from lopt.evaluation.classification_with_memory import ClassificationWithMemory, inferred
 from lopt.evaluation.with_memory import loss_gradient_and_memory
+from lopt.networks.inception import InceptionV3
+from lopt.networks.resnet import resnet50
 from lopt.problems.losses import cross_entropy
 
 
@@ -49,3 +53,35 @@ def test_images_are_inferred_one_by_one(getkey):
     logits, _ = network(images, memory, training=False)
     ours = inferred(network, memory, images, together=2)
     np.testing.assert_allclose(ours, logits, rtol=1e-5, atol=1e-6)
+
+
+def large_resnet(key):
+    return resnet50(4, channels=1, key=key)
+
+
+def narrow_inception(key):
+    return InceptionV3(4, channels=1, narrowing=8, key=key)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("network", "pixels"), [(large_resnet, 32), (narrow_inception, 75)])
+def test_a_few_steps_of_the_papers_networks_lower_the_loss(network, pixels, getkey):
+    images = jax.random.normal(getkey(), (4, pixels, pixels, 1), jnp.float32)
+    labels = jnp.arange(4, dtype=jnp.int32)
+    large = ClassificationWithMemory(images, labels, network=network, batch_size=8, measured=4)
+    sgd, key = optax.sgd(0.01), getkey()
+
+    @jax.jit
+    def step(params, memory, state):
+        loss, gradient, memory = loss_gradient_and_memory(large, params, memory, key)
+        updates, state = sgd.update(gradient, state)
+        return loss, optax.apply_updates(params, updates), memory, state
+
+    params, memory, losses = jax.jit(large.init)(getkey()), large.init_memory(), []
+    state = sgd.init(params)
+    for _ in range(5):
+        loss, params, memory, state = step(params, memory, state)
+        losses.append(float(loss))
+    assert losses[-1] < 0.7 * losses[0]
+    measured = jax.jit(large.loss_with_memory)(params, memory, large.full_batch(), key)
+    assert jnp.isfinite(measured)

@@ -4,7 +4,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from lopt.networks.batch_norm import BatchNorm, Moments, in_a_row, side_by_side
@@ -132,32 +131,3 @@ def test_kernels_begin_as_he_et_al_have_it_and_biases_with_0(getkey):
     layer = with_he_kernels(Conv((3, 3), 16, 200, use_bias=True), getkey())
     np.testing.assert_allclose(layer.kernel.std(), np.sqrt(2 / 144), rtol=0.02)
     assert not layer.bias.any()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("made", "pixels"),
-    [(lambda key: resnet50(4, channels=1, key=key), 32), (SMALL["InceptionV3"].values[0], 75)],
-    ids=["resnet50", "InceptionV3"],
-)
-def test_a_few_steps_on_one_batch_lower_its_loss(made, pixels, getkey):
-    network = made(getkey())
-    images, labels = images_of(pixels, getkey(), 4), jnp.arange(4, dtype=jnp.int32)
-    sgd = optax.sgd(0.01)
-
-    def loss(network, memory):
-        logits, memory = network(images, memory, training=True)
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-        return losses.mean(), memory
-
-    @eqx.filter_jit
-    def step(network, memory, state):
-        (lost, memory), gradient = jax.value_and_grad(loss, has_aux=True)(network, memory)
-        updates, state = sgd.update(gradient, state)
-        return lost, optax.apply_updates(network, updates), memory, state
-
-    memory, state, losses = network.init_memory(), sgd.init(network), []
-    for _ in range(5):
-        lost, network, memory, state = step(network, memory, state)
-        losses.append(float(lost))
-    assert losses[-1] < 0.7 * losses[0]
