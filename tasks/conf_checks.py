@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from tasks import accelerators, processes
+from tasks import accelerators, processes, settings
 from tasks.conf_errors import ConfError
 from tasks.confs import (
     Conf,
+    DatasetsConf,
     EvaluationConf,
     MetaTrainingConf,
     PublicationConf,
@@ -39,6 +41,8 @@ def mistakes(conf: Conf, sections: Sequence[str]) -> list[str]:
         lines += _classes(conf.meta_training)
         lines += _imitation(conf.meta_training)
         lines += _held_out_seeds(conf, sections)
+    if "datasets" in sections:
+        lines += _manual_files(conf.datasets)
     if "evaluation" in sections:
         lines += _records(conf.evaluation)
         lines += _rates(conf.evaluation)
@@ -202,6 +206,27 @@ def _cluster(conf: EvaluationConf) -> list[str]:
         f"evaluation.dask_address: {conf.dask_address!r} is not allowed; "
         "allowed: only with task_runner = dask"
     ]
+
+
+def _manual_files(conf: DatasetsConf) -> list[str]:
+    """Look for files that nobody can download, unless what they are for is prepared already."""
+    from lopt.datasets import NotPreparedError
+    from lopt.datasets.streams import IMAGE_SOURCES, images_directory, missing_files
+
+    lines = []
+    for name in dict.fromkeys(conf.names):
+        if name not in IMAGE_SOURCES:
+            continue
+        try:
+            images_directory(name, settings.datasets_root())
+        except NotPreparedError:
+            lacking = missing_files(IMAGE_SOURCES[name], Path(conf.manual_files).expanduser())
+            if lacking:
+                lines.append(
+                    f"datasets.manual_files: {conf.manual_files!r} is not allowed; "
+                    f"allowed: a folder with all that datasets.names needs. {lacking}"
+                )
+    return lines
 
 
 def _alias(conf: PublicationConf) -> list[str]:

@@ -10,7 +10,15 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-DataSetName = Literal["digits", "mnist", "fashion_mnist", "cifar10"]
+DataSetName = Literal[
+    "digits",
+    "mnist",
+    "fashion_mnist",
+    "cifar10",
+    "encoded_digits",
+    "imagenet2012",
+    "imagenet_resized/64x64",
+]
 Rate = Annotated[float, Field(gt=0, le=1e3)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
@@ -38,13 +46,24 @@ class DatasetsConf(StageConf):
         default=("digits",),
         strict=False,
         min_length=1,
-        description="Data sets to prepare. digits needs no network; fashion_mnist needs none "
-        "where Debian's package dataset-fashion-mnist is installed.",
+        description="Data sets to prepare. digits and encoded_digits need no network; "
+        "fashion_mnist needs none where Debian's package dataset-fashion-mnist is installed. "
+        "ImageNet's are made from manual_files and never downloaded.",
     )
     fashion_mnist_files: str = Field(
         default="/usr/share/datasets/fashion-mnist",
         min_length=1,
         description="Where that package puts its files.",
+    )
+    manual_files: str = Field(
+        default="~/tensorflow_datasets/downloads/manual",
+        min_length=1,
+        description="Folder with the files that have to be fetched by hand, as TFDS's manual_dir: "
+        "for imagenet2012 ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar.",
+    )
+    damaged_images: Literal["refuse", "leave_out"] = Field(
+        default="refuse",
+        description="What to do if an image of ImageNet cannot be decoded; it is named either way.",
     )
 
 

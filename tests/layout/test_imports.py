@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 # requires it and may import a small one.
 HEAVY = {
     "array_record",
+    "grain",
     "matplotlib",
     "mlflow",
     "orbax",

@@ -184,3 +184,22 @@ def test_baselines_that_there_are_not_are_refused_naming_those_that_are() -> Non
 def test_a_baseline_that_is_there_twice_is_refused() -> None:
     (line,) = refused("baselines=[Adam, RMSProp, Adam]")
     assert line == "evaluation.baselines: 'Adam' is there more than once; allowed: each once"
+
+
+def test_imagenet_is_refused_where_its_files_are_missing(tmp_path: Path) -> None:
+    lines = refused("datasets.names=[digits, imagenet2012]", f"datasets.manual_files={tmp_path}")
+    assert lines == (
+        f"datasets.manual_files: '{tmp_path}' is not allowed; allowed: a folder with all that "
+        "datasets.names needs. imagenet2012 is made from files that have to be fetched by hand, "
+        f"but {tmp_path} lacks ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar. They are to "
+        "be had, with an account, from https://image-net.org/download-images.",
+    )
+
+
+def test_imagenet_needs_no_files_once_it_is_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOPT_HOME", str(tmp_path))
+    (tmp_path / "datasets" / "imagenet2012" / "5.1.0-0123456789ab").mkdir(parents=True)
+    overrides = ["datasets.names=[digits, imagenet2012]", f"datasets.manual_files={tmp_path}"]
+    check(read_conf(None, overrides, SECTIONS), SECTIONS)

@@ -2,7 +2,7 @@
 
 from lopt.datasets.streams.encoded_set import EncodedSet, open_encoded
 from lopt.datasets.streams.position import Position
-from lopt.datasets.streams.preparation import prepare_images
+from lopt.datasets.streams.preparation import images_directory, prepare_images
 from lopt.datasets.streams.recipes import standardised
 from lopt.datasets.streams.sources import IMAGE_SOURCES, missing_files
 from lopt.datasets.streams.stream import LabelledBatch, Stream, open_stream
@@ -13,6 +13,7 @@ __all__ = [
     "LabelledBatch",
     "Position",
     "Stream",
+    "images_directory",
     "missing_files",
     "open_encoded",
     "open_stream",

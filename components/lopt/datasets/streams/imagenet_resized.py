@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import numpy as np
 
@@ -95,7 +95,7 @@ def _arrays(archive: Path) -> list[str]:
         return sorted(name for name in opened.namelist() if name.endswith(".npz"))
 
 
-def _form(data: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _form(data: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
     if np.lib.format.read_magic(data) == (1, 0):
         return np.lib.format.read_array_header_1_0(data)
     return np.lib.format.read_array_header_2_0(data)

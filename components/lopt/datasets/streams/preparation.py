@@ -4,10 +4,13 @@ Each part of a split becomes one file; a record in another folder says that it i
 is not made again. Only when all parts are there does their folder get its name.
 """
 
+import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lopt.datasets.errors import DataSetError, NotPreparedError
@@ -82,7 +85,8 @@ def prepare_source(
             found = find_prepared(folder, source.version)
             if found is None:
                 count = counter(progress, sum(source.counts.values()))
-                found = _prepare_in(folder, source, Path(files), damaged_images, count)
+                with _archives_named(Path(files)):
+                    found = _prepare_in(folder, source, Path(files), damaged_images, count)
     return open_encoded(found)
 
 
@@ -103,6 +107,16 @@ def images_directory(name: str, root: Path) -> Path:
     if found is None:
         raise NotPreparedError(f"{name} is not prepared under {root}. Prepare it first.")
     return found
+
+
+@contextlib.contextmanager
+def _archives_named(files: Path) -> Iterator[None]:
+    try:
+        yield
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+        raise DataSetError(
+            f"An archive of {files} cannot be read: {error}. Fetch it again."
+        ) from error
 
 
 def _prepare_in(

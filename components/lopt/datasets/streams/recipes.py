@@ -52,14 +52,16 @@ def random_box(width: int, height: int, rng: np.random.Generator) -> Box:
     random_box(500, 375, np.random.default_rng(0))
     ```
     """
-    for _ in range(TRIES):
-        area = rng.uniform(*AREA) * width * height
-        aspect = math.exp(rng.uniform(math.log(ASPECT[0]), math.log(ASPECT[1])))
+    # All at once: a call of NumPy's takes longer than what is computed of its numbers.
+    for share, shape, x, y in rng.random((TRIES, 4)).tolist():
+        area = (AREA[0] + share * (AREA[1] - AREA[0])) * width * height
+        aspect = ASPECT[0] * (ASPECT[1] / ASPECT[0]) ** shape
         across, down = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         if 0 < across <= width and 0 < down <= height:
-            left, top = rng.integers(0, (width - across + 1, height - down + 1))
-            return Box(int(left), int(top), across, down)
-    return _middle(width, height, min(width, height * ASPECT[1]), min(height, width / ASPECT[0]))
+            left, top = int(x * (width - across + 1)), int(y * (height - down + 1))
+            return Box(left, top, across, down)
+    widest, highest = float(height * ASPECT[1]), float(width / ASPECT[0])
+    return _middle(width, height, min(float(width), widest), min(float(height), highest))
 
 
 def central_box(width: int, height: int, size: int) -> Box:
@@ -74,7 +76,8 @@ def central_box(width: int, height: int, size: int) -> Box:
     central_box(500, 400, size=224)  # Box(left=75, top=25, width=350, height=350)
     ```
     """
-    side = size if width == height == size else CENTRAL * min(width, height)
+    share = 1.0 if width == height == size else CENTRAL
+    side = share * min(width, height)
     return _middle(width, height, side, side)
 
 

@@ -35,17 +35,16 @@ class EncodedImages:
         self._arguments = (directory, split, shards, sides)
         self.directory, self.split, self.sides = directory, split, sides
         self._shards = [_mapped(directory, entry) for entry in shards]
-        self._ends = np.cumsum([entry.count for entry in shards])
+        self._starts = np.cumsum([0, *(entry.count for entry in shards)])
 
     def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
+        return int(self._starts[-1])
 
     def __getitem__(self, index: int) -> Example:
         if not 0 <= index < len(self):
             raise IndexError(f"There is no image {index} among {len(self)}.")
-        place = int(np.searchsorted(self._ends, index, side="right"))
-        shard = self._shards[place]
-        return shard.example(index - int(self._ends[place]) + len(shard))
+        place = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return self._shards[place].example(index - int(self._starts[place]))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), self._arguments)

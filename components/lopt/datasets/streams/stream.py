@@ -6,7 +6,7 @@ which part of an image is seen is drawn from seed, epoch and image alone.
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypedDict
@@ -77,7 +77,9 @@ class Stream:
         """Return the position after `step` batches from the beginning."""
         return position_of(step, self.batches_per_epoch)
 
-    def batches(self, start: Position = BEGINNING) -> Iterator[tuple[Position, LabelledBatch]]:
+    def batches(
+        self, start: Position = BEGINNING
+    ) -> Generator[tuple[Position, LabelledBatch], None, None]:
         """Yield batches from `start` on, each with the position to go on from after it.
 
         Closing the iterator stops its threads and processes. Raises `ValueError` if there is no
