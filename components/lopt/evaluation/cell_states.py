@@ -75,13 +75,18 @@ def work_of(target: Target, candidate: Candidate, keys: Key[Array, " seeds"]) ->
     ```
     """
     rates = jnp.asarray(candidate.learning_rates, jnp.float32)
-    minibatches: Minibatches | None = None
-    on_device: Callable[[Any], Any] = unchanged
-    if isinstance(target, StreamedTarget):
-        minibatches, on_device, target = target.minibatches, target.on_device, target.unfed()
-    starts = _begin_all(target, keys)
-    program = Program(target, candidate.make, candidate.schedule, on_device, rates, starts, keys)
-    return Work(program, minibatches)
+    streamed = target if isinstance(target, StreamedTarget) else None
+    target = target if streamed is None else streamed.unfed()
+    program = Program(
+        target=target,
+        make=candidate.make,
+        schedule=candidate.schedule,
+        on_device=unchanged if streamed is None else streamed.on_device,
+        rates=rates,
+        starts=_begin_all(target, keys),
+        keys=keys,
+    )
+    return Work(program, streamed and streamed.minibatches)
 
 
 def first_state(work: Work) -> CellState:

@@ -73,16 +73,15 @@ def streamed_target(
     if refusal := network.refusal(shape):
         raise ValueError(f"The target {name!r} {refusal}. Take more pixels.")
     train, test = (_middles(images, split, said.pixels) for split in ("train", "test"))
-    made = network.of_size(shape, images.manifest.classes)
+    drawn = network.of_size(shape, images.manifest.classes)
+    sizes = {"network": drawn, "batch_size": BATCH_SIZE, "measured": MEASURED}
     measured: Target
     if network.remembers:
-        normalized = ClassificationWithMemory(
-            *train, network=made, batch_size=BATCH_SIZE, measured=MEASURED
-        )
-        measured = NormalizedImageClassification(name, steps, record_every, normalized, *test)
+        remembering = ClassificationWithMemory(*train, **sizes)
+        measured = NormalizedImageClassification(name, steps, record_every, remembering, *test)
     else:
-        plain = Classification(*train, network=made, batch_size=BATCH_SIZE, measured=MEASURED)
-        measured = ImageClassification(name, steps, record_every, plain, *test)
+        problem = Classification(*train, **sizes)
+        measured = ImageClassification(name, steps, record_every, problem, *test)
     minibatches = ImageMinibatches(images.directory, said.pixels)
     return StreamedTarget(name, steps, record_every, measured, minibatches, _on_device)
 

@@ -144,8 +144,8 @@ def advance(
         loss = _measured_loss(problem, trained, loss_key)
         return Trajectory(trained, trajectory.losses.at[index].set(loss))
 
-    after: Trajectory = jax.lax.fori_loop(span.since, span.until, record, trajectory)
-    return after
+    later: Trajectory = jax.lax.fori_loop(span.since, span.until, record, trajectory)
+    return later
 
 
 def measure(
