@@ -1,6 +1,12 @@
 """Held-out loss against seconds of meta-training, for each estimator on the same ensemble.
 
-    python -m benchmarks.estimator_curves --seconds 120 --seeds 2 --picture curves.png
+    python -m benchmarks.estimator_curves --runs PersistentES@1e-3 PersistentES@3e-3
+    python -m benchmarks.estimator_curves --runs PersistentES@1e-3 --seeds 1 2 --seconds 90
+
+A run is an estimator and its meta-learning rate. What was measured before stays in the table, so
+that many runs can be measured piece by piece, and is drawn as well. The meta-training is of one
+ensemble; each seed has held-out problems of its own, so that a rate is not chosen on those on
+which it is shown.
 
 Compiling is not counted. Each estimator has meta-steps of its own cost, so that only seconds
 compare. What is measured is done afterwards, with the meta-params kept on the way: whole
@@ -8,7 +14,7 @@ trainings of problems that no meta-training draws, by one program for all estima
 """
 
 import argparse
-import json
+import dataclasses
 import sys
 import time
 from collections.abc import Sequence
@@ -19,6 +25,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 
 import lopt.meta_gradients
@@ -41,6 +49,7 @@ class Point(NamedTuple):
     """How good an optimizer is after so long a meta-training."""
 
     estimator: str
+    meta_learning_rate: float
     seed: int
     seconds: float
     meta_steps: int
@@ -48,15 +57,22 @@ class Point(NamedTuple):
     score: float
 
 
+class Run(NamedTuple):
+    """What is meta-trained with."""
+
+    estimator: str
+    meta_learning_rate: float
+
+
 def main() -> None:
     """Measure, print a table and draw."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ensemble", type=Path, default=Path("conf/ensembles/quick.yaml"))
     parser.add_argument("--families", nargs="*", default=["quadratics", "networks"])
-    parser.add_argument("--estimators", nargs="*", default=list(_estimators()))
-    parser.add_argument("--seconds", type=float, default=120.0)
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--points", type=Path, default=Path("estimator_curves.json"))
+    parser.add_argument("--runs", nargs="*", type=_run, default=[])
+    parser.add_argument("--seconds", type=float, default=90.0)
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0])
+    parser.add_argument("--points", type=Path, default=Path("estimator_curves.parquet"))
     parser.add_argument("--picture", type=Path, default=Path("estimator_curves.png"))
     arguments = parser.parse_args()
     jax.config.update("jax_num_cpu_devices", usable_cores())
@@ -65,17 +81,23 @@ def main() -> None:
         for entry in yaml.safe_load(arguments.ensemble.read_text())["entries"]
         if entry["family"] in arguments.families
     ]
-    groups, held_out = (draw_ensemble(entries, seed=seed).groups() for seed in (0, 1))
-    points: list[Point] = []
-    for name in arguments.estimators:
-        for seed in range(arguments.seeds):
-            points += _curve(name, seed, groups, held_out, arguments.seconds)
-            last = points[-1]
-            sys.stdout.write(
-                f"{name}, seed {seed}: {last.score:+.3f} ({last.meta_steps} meta-steps)\n"
-            )
-    arguments.points.write_text(json.dumps([point._asdict() for point in points], indent=1))
+    points = _read(arguments.points)
+    for run in arguments.runs:
+        for seed in arguments.seeds:
+            others = [point for point in points if (Run(*point[:2]), point.seed) != (run, seed)]
+            points = others + _curve(run, seed, entries, arguments.seconds)
+            _write(points, arguments.points)
+            sys.stdout.write(f"{_line(points[-1])}\n")
     _draw(points, arguments.picture)
+
+
+def _run(text: str) -> Run:
+    name, _, rate = text.partition("@")
+    if name not in _estimators():
+        raise argparse.ArgumentTypeError(
+            f"{text}: {name} is no estimator, but these are: {', '.join(_estimators())}."
+        )
+    return Run(name, float(rate))
 
 
 def _estimators() -> dict[str, type[MetaGradient]]:
@@ -83,18 +105,35 @@ def _estimators() -> dict[str, type[MetaGradient]]:
     return {name: cls for name, cls in classes.items() if "unrolling" in cls.__annotations__}
 
 
-def _curve(
-    name: str, seed: int, groups: Sequence[Any], held_out: Sequence[Any], seconds: float
-) -> list[Point]:
+def _line(point: Point) -> str:
+    return (
+        f"{point.estimator}@{point.meta_learning_rate:g}, seed {point.seed}: {point.score:+.3f} "
+        f"after {point.seconds:.0f} s, {point.meta_steps} meta-steps"
+    )
+
+
+def _read(path: Path) -> list[Point]:
+    return [Point(**row) for row in pq.read_table(path).to_pylist()] if path.exists() else []
+
+
+def _write(points: Sequence[Point], path: Path) -> None:
+    pq.write_table(pa.Table.from_pylist([point._asdict() for point in points]), path)
+
+
+def _curve(run: Run, seed: int, entries: Sequence[Any], seconds: float) -> list[Point]:
+    groups, held_out = (draw_ensemble(entries, seed=draw).groups() for draw in (0, 1 + seed))
     unrolling = Unrolling(steps=STEPS, problems=PROBLEMS, lengths=LENGTHS)
-    estimator = _estimators()[name](unrolling)
+    estimator = _estimators()[run.estimator](unrolling)
     training = MetaTraining(estimator, decay_steps=100_000, steps_per_dispatch=5)
     mesh = problem_mesh() if jax.device_count() > 1 else None
     optimizer = HierarchicalRNN.release(key=jax.random.key(seed))
     key = jax.random.key(1000 + seed)
+    # A number of the state and not of the settings, so that all rates share a program.
+    scale = jnp.float32(run.meta_learning_rate / training.meta_learning_rate)
 
     def beginning() -> Any:
-        return init_meta_state(training, optimizer, groups, key)
+        state = init_meta_state(training, optimizer, groups, key)
+        return dataclasses.replace(state, rate_scale=scale)
 
     # Once to compile, and away with it.
     for _ in meta_train(training, groups, beginning(), last_meta_step=1, mesh=mesh):
@@ -109,9 +148,7 @@ def _curve(
             kept.append((elapsed, int(state.meta_step), jax.device_get(state.optimizer)))
         if len(kept) == len(due):
             break
-    return [
-        Point(name, seed, when, step, _score(kept_one, held_out)) for when, step, kept_one in kept
-    ]
+    return [Point(*run, seed, when, step, _score(one, held_out)) for when, step, one in kept]
 
 
 def _score(optimizer: Any, groups: Sequence[Any]) -> float:
@@ -136,22 +173,30 @@ def _draw(points: Sequence[Point], path: Path) -> None:
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
-    for name in dict.fromkeys(point.estimator for point in points):
-        seeds = {point.seed for point in points}
-        curves = [[p for p in points if (p.estimator, p.seed) == (name, seed)] for seed in seeds]
-        scores = np.asarray([[point.score for point in curve] for curve in curves])
-        seconds = np.asarray([[point.seconds for point in curve] for curve in curves]).mean(0)
-        (line,) = axes.plot(seconds, scores.mean(0), marker="o", markersize=3, label=name)
+    for run in dict.fromkeys(Run(*point[:2]) for point in points):
+        curves = _curves_of(run, points)
+        seeds = ", ".join(str(seed) for seed in curves)
+        scores = np.asarray([[point.score for point in curve] for curve in curves.values()])
+        seconds = np.mean([[point.seconds for point in curve] for curve in curves.values()], 0)
+        label = f"{run.estimator}, {run.meta_learning_rate:g} (seeds {seeds})"
+        (line,) = axes.plot(seconds, scores.mean(0), marker="o", markersize=3, label=label)
         axes.fill_between(
             seconds, scores.min(0), scores.max(0), color=line.get_color(), alpha=0.15, linewidth=0
         )
     axes.set(
-        xlabel="seconds of meta-training, without compiling",
-        ylabel=f"mean log10 of relative loss over {WHOLE_TRAINING} inner steps, held out",
+        xlabel="time of meta-training without compiling [s]",
+        ylabel=f"mean of log10(loss / first loss) over {WHOLE_TRAINING} inner steps, held out",
     )
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", title="estimator, meta-learning rate", title_fontsize="small")
     figure.savefig(path, dpi=120)
+
+
+def _curves_of(run: Run, points: Sequence[Point]) -> dict[int, list[Point]]:
+    """Return the points of each seed."""
+    own = [point for point in points if Run(*point[:2]) == run]
+    seeds = dict.fromkeys(point.seed for point in own)
+    return {seed: [point for point in own if point.seed == seed] for seed in seeds}
 
 
 if __name__ == "__main__":

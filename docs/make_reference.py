@@ -35,8 +35,8 @@ METRICS = """
 | meta-train | `meta/gradient_error` | standard error of the meta-gradient, as a norm, from the spread over problems |
 | meta-train | `meta/learning_rate` | of Adam on the meta-params, rollbacks included |
 | meta-train | `meta/nonfinite`, `meta/nonfinite/<family>` | problems left out of a meta-step because their loss or gradient was not finite; they begin anew (by family only where not 0) |
-| meta-train | `meta/clipped` | problems whose own gradient was longer than `problem_clip_norm` (TruncatedBackprop) |
-| meta-train | `meta/backprop_nonfinite` | problems whose backpropagation was not finite and that were left to evolution strategies (ESAndBackprop) |
+| meta-train | `meta/clipped` | problems whose own gradient was longer than `problem_clip_norm` (TruncatedBackprop, ESAndBackprop) |
+| meta-train | `meta/left_to_es` | problems whose backpropagated gradient was not finite, or beyond ten times `problem_clip_norm`, and that were left to evolution strategies (ESAndBackprop) |
 | meta-train | `imitation/loss`, `imitation/loss/<family>` | how far the proposed updates are from the teacher's on its trajectories, mean of log(1 + squared distance / squared length): 0 for the same, 0.69 for none (with `imitation_weight`) |
 | meta-train | `imitation/resets`, `imitation/exploded`, `imitation/clipped`, `imitation/nonfinite` | the same counts as for the estimator, of the teacher's trajectories; the last ones are in `meta/nonfinite`, too |
 | meta-train | `validation/loss`, `validation/loss/<family>` | meta-loss on held-out draws after each segment, the same ones each time |

@@ -38,7 +38,7 @@ def combine(
     columns = gradients.T
     norms = jnp.sqrt(jnp.square(columns).sum(0))
     sound = jnp.isfinite(meta_losses) & jnp.isfinite(norms)
-    scale = jnp.where(sound, jnp.minimum(1.0, clip_norm / jnp.maximum(norms, 1e-12)), 0.0)
+    scale = jnp.where(sound, shortening(norms, clip_norm), 0.0)
     count = sound.sum().astype(jnp.float32)
     # Zero times NaN is NaN, so what is not sound is replaced before it is multiplied.
     kept = jnp.where(sound[None], columns, 0.0)
@@ -79,6 +79,18 @@ def combine_along(
         sound,
         jnp.zeros_like(sound),
     )
+
+
+def shortening(norms: Float[Array, " problems"], clip_norm: float) -> Float[Array, " problems"]:
+    """Return what to multiply vectors of these norms with so that none is beyond `clip_norm`.
+
+    **Example**
+
+    ```python
+    shortening(jnp.array([0.5, 4.0]), clip_norm=1.0)  # [1, 0.25]
+    ```
+    """
+    return jnp.minimum(1.0, clip_norm / jnp.maximum(norms, 1e-12))
 
 
 def mean_of_sound(

@@ -23,21 +23,34 @@ from lopt.meta_gradients.antithetic import (
     unroll_pair,
 )
 from lopt.meta_gradients.base import Estimate, MetaGradient
+from lopt.meta_gradients.combining import shortening
 from lopt.meta_gradients.places import Places, counts
 from lopt.meta_gradients.unrolling import Unrolled, Unrolling
 from lopt.meta_gradients.vectors import vectors
 from lopt.unroll import Beginning, Trajectory
 
+# Gradients this many times as long as what they are clipped to say nothing of the smoothed
+# meta-loss: along the noise they have the sign of its difference half of the time (LOG.md).
+BEYOND_USE = 10.0
+
 
 class ESAndBackpropState(NamedTuple):
-    """The pairs in work and the key of what is drawn next."""
+    """The trajectories in work and the key of what is drawn next."""
 
     places: Places
     key: Key[Array, ""]
 
 
-class _Moments(NamedTuple):
-    """The mean over problems of each entry of a gradient, and the mean's squared error."""
+class _Sample(NamedTuple):
+    """The mean of some problems' gradients, their differences from it, and how many they are."""
+
+    mean: Float[Array, " meta_params"]
+    apart: Float[Array, "problems meta_params"]
+    number: Float[Array, ""]
+
+
+class _Mixture(NamedTuple):
+    """A mean of two estimates, and its squared error, entry by entry."""
 
     mean: Float[Array, " meta_params"]
     error: Float[Array, " meta_params"]
@@ -54,8 +67,14 @@ class ESAndBackprop(MetaGradient):
     as in the paper the weights come from the same problems as what they weight, which adds a
     bias in inverse proportion to the number of problems and understates the variance (by 2 %
     of the gradient and a quarter of the variance in a test with 48 problems).
-    Backpropagation that gives no finite gradient for a problem leaves that problem to the
-    other estimate.
+
+    Both of a pair begin every unroll at the trajectory's one place, and the one with the noise
+    added goes on. With histories of their own, what earlier noise did to them would be in
+    their difference, as noise.
+
+    Backpropagated gradients are clipped problem by problem to the norm `problem_clip_norm`, as
+    `TruncatedBackprop` does. A problem whose gradient is not finite, or more than ten times as
+    long, is left to the other estimate.
 
     Raises `ValueError` if `deviation` is not positive.
 
@@ -70,6 +89,7 @@ class ESAndBackprop(MetaGradient):
 
     unrolling: Unrolling = Unrolling()
     deviation: float = eqx.field(static=True, default=0.01)
+    problem_clip_norm: float = eqx.field(static=True, default=1.0)
 
     def __check_init__(self) -> None:
         check_deviation(self.deviation)
@@ -81,7 +101,8 @@ class ESAndBackprop(MetaGradient):
     def init(
         self, optimizer: LearnedOptimizer, group: Group, key: Key[Array, ""]
     ) -> ESAndBackpropState:
-        return ESAndBackpropState(empty_pairs(self.unrolling, optimizer, group, key), key)
+        pairs = empty_pairs(self.unrolling, optimizer, group, key)
+        return ESAndBackpropState(_one_of_each(pairs), key)
 
     def estimate(
         self,
@@ -98,11 +119,11 @@ class ESAndBackprop(MetaGradient):
         def one_pair(
             meta_params: Float[Array, " meta_params"],
             noise: Float[Array, " meta_params"],
-            pair: Trajectory,
+            trajectory: Trajectory,
             start: Beginning,
             is_finished: Bool[Array, ""],
         ) -> tuple[Float[Array, ""], Unrolled]:
-            both = both_ways(meta_params, noise)
+            both, pair = both_ways(meta_params, noise), _pair(trajectory)
             unrolled = unroll_pair(self.unrolling, both, optimizer_of, pair, start, is_finished)
             return unrolled.meta_loss.mean(), unrolled
 
@@ -114,36 +135,67 @@ class ESAndBackprop(MetaGradient):
         estimated = estimate_of_pairs(self.unrolling, state.places, new, unrolled, directions)
         differences = (unrolled.meta_loss[:, 0] - unrolled.meta_loss[:, 1]) / 2
         sound = ~estimated.faults.bad
-        differentiable = sound & jnp.isfinite(jnp.square(gradients).sum(1))
-        slopes = jnp.where(sound, differences, 0.0)[:, None] * directions
-        by_es, by_backprop = _moments(slopes, sound), _moments(gradients, differentiable)
-        merged = _merged(by_es, by_backprop)
-        not_differentiable = {"meta/backprop_nonfinite": sound & ~differentiable}
+        norms = jnp.sqrt(jnp.square(gradients).sum(1))
+        useful = sound & (norms <= BEYOND_USE * self.problem_clip_norm)
+        scale = shortening(norms, self.problem_clip_norm)
+        by_es = _sample(differences[:, None] * directions, sound)
+        by_backprop = _sample(scale[:, None] * gradients, useful)
+        mixed = _mixture(by_es, by_backprop, BEYOND_USE * self.problem_clip_norm)
+        taken = {"meta/clipped": useful & (scale < 1), "meta/left_to_es": sound & ~useful}
         return estimated._replace(
-            gradient=merged.mean,
-            state=ESAndBackpropState(estimated.state, key),
-            metrics=dict(estimated.metrics) | counts(not_differentiable),
-            variance=merged.error.sum(),
+            gradient=mixed.mean,
+            state=ESAndBackpropState(_one_of_each(estimated.state), key),
+            metrics=dict(estimated.metrics) | counts(taken),
+            variance=mixed.error.sum(),
         )
 
 
-def _moments(
-    values: Float[Array, "problems meta_params"], sound: Bool[Array, " problems"]
-) -> _Moments:
-    count = sound.sum().astype(jnp.float32)
-    kept = jnp.where(sound[:, None], values, 0.0)
-    mean = kept.sum(0) / jnp.maximum(count, 1.0)
-    deviations = jnp.where(sound[:, None], kept - mean[None], 0.0)
-    error = jnp.square(deviations).sum(0) / jnp.maximum(count * (count - 1.0), 1.0)
-    # A single problem says nothing about its own error.
-    return _Moments(mean, jnp.where(count > 1, error, jnp.inf))
+def _pair(one: Trajectory) -> Trajectory:
+    params, opt_state = jax.tree.map(
+        lambda leaf: jnp.stack([leaf, leaf]), (one.params, one.opt_state)
+    )
+    return one._replace(params=params, opt_state=opt_state)
 
 
-def _merged(one: _Moments, other: _Moments) -> _Moments:
-    """Average by inverse variance, a small one added: the paper's section 4."""
-    precisions = (1 / (one.error + 1e-8), 1 / (other.error + 1e-8))
-    total = precisions[0] + precisions[1]
-    unknown = total == 0
-    weighted = precisions[0] * one.mean + precisions[1] * other.mean
-    mean = jnp.where(unknown, one.mean, weighted / jnp.where(unknown, 1.0, total))
-    return _Moments(mean, jnp.where(unknown, 0.0, 1 / jnp.where(unknown, 1.0, total)))
+def _one_of_each(pairs: Places) -> Places:
+    """Keep the first of each pair."""
+    params, opt_state = jax.tree.map(
+        lambda leaf: leaf[:, 0], (pairs.trajectories.params, pairs.trajectories.opt_state)
+    )
+    ones = pairs.trajectories._replace(params=params, opt_state=opt_state)
+    return pairs._replace(trajectories=ones)
+
+
+def _sample(
+    values: Float[Array, "problems meta_params"], counted: Bool[Array, " problems"]
+) -> _Sample:
+    number = counted.sum().astype(jnp.float32)
+    # Zero times NaN is NaN, so what is not counted is replaced.
+    kept = jnp.where(counted[:, None], values, 0.0)
+    mean = kept.sum(0) / jnp.maximum(number, 1.0)
+    return _Sample(mean, jnp.where(counted[:, None], kept - mean[None], 0.0), number)
+
+
+def _mixture(by_es: _Sample, by_backprop: _Sample, least_length_left: float) -> _Mixture:
+    """Average by inverse variance: the paper's section 4.
+
+    Problems that are left out of backpropagation are an error of its mean, as large as their
+    part of all problems times the least length that their gradients have.
+    """
+    es, backprop = _covariance(by_es, by_es), _covariance(by_backprop, by_backprop)
+    left = 1 - by_backprop.number / jnp.maximum(by_es.number, 1.0)
+    left_out = jnp.square(least_length_left * left) / by_es.mean.size
+    # Of evolution strategies: none where neither has an error, all where there is nothing else.
+    share = (backprop + left_out) / jnp.maximum(es + backprop + left_out, 1e-30)
+    share = jnp.where(by_backprop.number > 0, share, 1.0)
+    rest = 1 - share
+    # Both are of the same trajectories and noise, so that their errors go together.
+    together = 2 * share * rest * _covariance(by_es, by_backprop)
+    error = jnp.square(share) * es + jnp.square(rest) * backprop + together
+    return _Mixture(share * by_es.mean + rest * by_backprop.mean, error)
+
+
+def _covariance(one: _Sample, other: _Sample) -> Float[Array, " meta_params"]:
+    """Of two means, of which the second is over some of the first's problems, or all."""
+    of_problems = (one.apart * other.apart).sum(0) / jnp.maximum(other.number - 1, 1.0)
+    return of_problems / jnp.maximum(one.number, 1.0)
