@@ -47,8 +47,11 @@ METRICS = """
 | meta-train | `system/...` | what MLflow reads of the machine every 10 s: cores, memory, disk, network, and GPUs of NVIDIA |
 | evaluate-release | `evaluation/area/<target>/<optimizer>/<choice>` | mean over steps and seeds of log10(loss / first loss) |
 | evaluate-release | `evaluation/final/...` | log10(loss / first loss) after the last step |
+| evaluate-release | `evaluation/training_loss/...` | the loss after the last step, in the target's own units |
+| evaluate-release | `evaluation/speed_up/...`, `evaluation/speed_up_in_seconds/...` | log2 of how many times fewer steps, or seconds, than Adam's it takes to Adam's final loss, Adam at its best rate for the target (0: as many; higher is better); whoever never reaches that is charged with all its steps for the loss it ends with |
 | evaluate-release | `evaluation/difference/<target>/<optimizer>/<choice>` | area of the learned optimizer minus that of another |
 | evaluate-release | `evaluation/test_accuracy/...`, `evaluation/test_loss/...` | on test images, after the last step |
+| compare-reports | the same | `evaluation/difference/<learned>/<target>/...` for each learned optimizer |
 """
 
 

@@ -34,8 +34,8 @@ def main(
 
     `if_stopped` is what a person is told who has stopped it.
     """
-    sections, names = _parameters(flow)
-    options = _parser(flow, sections, names).parse_args(arguments)
+    sections, names, lists = _parameters(flow)
+    options = _parser(flow, sections, names, lists).parse_args(arguments)
     with processes.ending_together(), _in_a_line(if_stopped):
         try:
             conf = read_conf(options.conf, options.set, sections)
@@ -49,7 +49,7 @@ def main(
             follow(found, conf)
         values = {name: getattr(conf, name) for name in sections}
         try:
-            flow(**values, **{name: getattr(options, name) for name in names})
+            flow(**values, **{name: getattr(options, name) for name in (*names, *lists)})
         except KeyboardInterrupt:
             sys.exit(f"Interrupted. {if_stopped}")
         except SystemExit:
@@ -70,35 +70,47 @@ def _in_a_line(if_stopped: str) -> Iterator[None]:
         sys.exit(f"{type(error).__name__}: {error}")
 
 
-def _parameters(flow: Callable[..., Any]) -> tuple[list[str], list[str]]:
-    """Return the sections that a flow takes, and its plain parameters."""
+def _parameters(flow: Callable[..., Any]) -> tuple[list[str], list[str], list[str]]:
+    """Return the sections that a flow takes, its plain parameters, and its lists."""
     parameters = inspect.signature(flow).parameters
     plain = [name for name, one in parameters.items() if one.annotation is str]
-    return [name for name in parameters if name in SECTIONS], plain
+    lists = [name for name, one in parameters.items() if one.annotation == list[str]]
+    return [name for name in parameters if name in SECTIONS], plain, lists
 
 
-def _parser(flow: Callable[..., Any], sections: list[str], names: list[str]) -> Any:
+def _parser(
+    flow: Callable[..., Any], sections: list[str], names: list[str], lists: list[str]
+) -> Any:
     module = sys.modules[inspect.unwrap(flow).__module__]
     parser = argparse.ArgumentParser(
         prog=f"python -m {module.__spec__.name if module.__spec__ else module.__name__}",
         description=str(inspect.getdoc(flow)).partition("\n")[0],
-        epilog="keys:\n" + "\n".join(_key_help(sections)),
+        epilog="\n".join(["keys:", *_key_help(sections)]) if sections else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--conf", type=Path, metavar="FILE", help="YAML file, see conf/")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="put another value in, after the file; may be given several times",
-    )
+    parser.set_defaults(conf=None, set=[])
+    if sections:
+        _add_conf(parser)
     described = parameter_docstrings(inspect.getdoc(flow))
+    for name in lists:
+        # Without an option's name before it: it is what the command is about.
+        text = described.get(name, "").replace("%", "%%")
+        parser.add_argument(name, nargs="+", metavar=name.removesuffix("s").upper(), help=text)
     for name in names:
         default = inspect.signature(flow).parameters[name].default
         text = f"{described.get(name, '')} (default: {default})".replace("%", "%%")
         parser.add_argument(f"--{name}", default=default, help=text)
     return parser
+
+
+def _add_conf(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--conf", type=Path, metavar="FILE", help="YAML file, see conf/")
+    parser.add_argument(
+        "--set",
+        action="append",
+        metavar="KEY=VALUE",
+        help="put another value in, after the file; may be given several times",
+    )
 
 
 def _key_help(sections: Sequence[str]) -> list[str]:

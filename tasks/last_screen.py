@@ -6,23 +6,23 @@ import sys
 from pathlib import Path
 
 from tasks import settings, terminal, tracking
-from tasks.cell_orders import OURS
 from tasks.references import ModelVersionReference, ReportReference
 from tasks.score_screen import fitting
-from tasks.score_table import LEGEND, score_table, tuning, verdict
+from tasks.score_table import LEGEND, score_table
 
 
 def show_scores(reference: ReportReference) -> None:
-    """Print the table of scores and what it says."""
+    """Print the table of scores and what it says; of several releases, against the first."""
     from lopt.evaluation import Report
+    from lopt.evaluation.words import missing, sentences, tuning
 
     report = Report.read(Path(reference.directory))
     console = terminal.console()
-    for part in fitting(score_table(report, OURS), console):
+    for part in fitting(score_table(report, report.ours[0]), console):
         console.print(part)
     terminal.paragraph(LEGEND, "dim")
-    terminal.paragraph(tuning(report, OURS))
-    for line in verdict(report, OURS):
+    terminal.paragraph(tuning(report))
+    for line in [*missing(report), *sentences(report)]:
         terminal.paragraph(f"* {line}")
     for failure in report.failures:
         name = f"{failure.optimizer} on {failure.target}"

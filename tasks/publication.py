@@ -12,7 +12,6 @@ from tasks.errors import may_pass
 from tasks.references import ModelVersionReference, ReleaseReference, short
 from tasks.releases import LOGGED_MODEL, logged_model_id
 from tasks.score_page import score_page
-from tasks.score_table import SINGLE, gap_text, held_out_difference
 from tasks.scores import metric_name
 from tasks.tracking_store import is_code
 
@@ -72,7 +71,7 @@ def announce(version: ModelVersionReference, report: str) -> None:
     if report != NO_REPORT:
         from lopt.evaluation import Report
 
-        text += score_page(Report.read(Path(report)), OURS)
+        text += score_page(Report.read(Path(report)))
     else:
         text += "No report of this release was found: nothing is known of how it compares.\n"
     create_markdown_artifact(text, key="published", description=version.uri)
@@ -151,6 +150,8 @@ def _comparison(report: str) -> dict[str, str]:
     if report == NO_REPORT:
         return {}
     from lopt.evaluation import Report
+    from lopt.evaluation.choices import SINGLE
+    from lopt.evaluation.words import gap_text, held_out_difference
 
     read = Report.read(Path(report))
     others = [name for name in read.optimizers if name != OURS]

@@ -63,11 +63,11 @@ class ReleaseReference(Reference):
 
 
 class ReportReference(Reference):
-    """An evaluation report of one release."""
+    """An evaluation report, of one release unless it was made of several reports."""
 
     directory: str
     digest: str
-    release_digest: str
+    release_digest: str | None = None
 
 
 class ModelVersionReference(Reference):

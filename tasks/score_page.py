@@ -2,26 +2,44 @@
 
 from typing import TYPE_CHECKING
 
-from tasks.score_table import MEASURE, tuning, verdict
+from tasks.score_table import MEASURE
 
 if TYPE_CHECKING:
     from lopt.evaluation import Report
     from lopt.evaluation.tables import Table
 
+SOON = (
+    "Medians over the seeds of the steps and seconds to Adam's final loss, Adam being at its best "
+    "rate for the target and seeds being paired; in brackets how many seeds ever reach it."
+)
 
-def score_page(report: "Report", ours: str) -> str:
+
+def score_page(report: "Report") -> str:
     """Return what the report says, first in sentences, then as tables of all scores."""
-    from lopt.evaluation.tables import difference_table, score_table
+    from lopt.evaluation.overview import overview_table
+    from lopt.evaluation.tables import (
+        difference_table,
+        divergence_table,
+        reaching_table,
+        score_table,
+    )
+    from lopt.evaluation.words import missing, sentences, tuning
 
     parts = [
-        tuning(report, ours),
-        "\n".join(f"* {line}" for line in verdict(report, ours)),
+        tuning(report),
+        "\n".join(f"* {line}" for line in [*missing(report), *sentences(report)]),
+        "## All targets together",
+        _markdown(overview_table(report)),
         "## Scores",
         "Mean over the steps of log10(loss / first loss), lower is better.",
         _markdown(score_table(report.scores(MEASURE))),
-        f"## {ours} minus the others",
-        _markdown(difference_table(report.differences(ours, MEASURE))),
     ]
+    for ours in report.ours:
+        differences = difference_table(report.differences(ours, MEASURE))
+        parts += [f"## {ours} minus the others", _markdown(differences)]
+    if rows := report.reachings():
+        parts += ["## Reaching Adam's final loss", SOON, _markdown(reaching_table(rows))]
+    parts += ["## Divergence", _markdown(divergence_table(report.divergences()))]
     for measure in report.measures[1:]:
         parts += [f"## {measure}", _markdown(score_table(report.scores(measure)))]
     return "\n\n".join(parts) + "\n"

@@ -1,15 +1,17 @@
 """What MLflow and Prefect are told about an evaluation."""
 
 import re
+import shlex
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
-from tasks import tracking
-from tasks.cell_orders import OURS
+from tasks import code_version, tracking
 from tasks.references import ReportReference
 from tasks.score_page import score_page
 from tasks.score_table import MEASURE
@@ -17,36 +19,76 @@ from tasks.score_table import MEASURE
 if TYPE_CHECKING:
     from lopt.evaluation import Report
 
+FOLDER = "report"
+PAGE = f"{FOLDER}/report.html"
+METRICS_OF_A_BATCH = 500
+
 
 @task(name="log-report")
 def log_report(mlflow_run_id: str, reference: ReportReference) -> None:
-    """Log scores as metrics, tables and plots as artifacts; show the page in Prefect."""
+    """Log scores as metrics, pages, tables and plots as artifacts; show the tables in Prefect."""
     from lopt.evaluation import Report
+    from lopt.evaluation.page import report_page
     from lopt.evaluation.plots import write_plots
 
     directory = Path(reference.directory)
     report = Report.read(directory)
-    page = score_page(report, OURS)
-    tracking.log_metrics(mlflow_run_id, [(0, metrics(report))])
-    tracking.log_files(mlflow_run_id, sorted(directory.iterdir()), "report")
-    tracking.client().log_text(mlflow_run_id, page, "report/scores.md")
+    markdown = score_page(report)
+    tracking.log_metrics(mlflow_run_id, list(_batches(metrics(report))))
+    tracking.set_tags(mlflow_run_id, {"report": report.digest, **_releases(report)})
+    tracking.log_files(mlflow_run_id, sorted(directory.iterdir()), FOLDER)
+    tracking.client().log_text(mlflow_run_id, markdown, f"{FOLDER}/scores.md")
+    tracking.client().log_text(mlflow_run_id, report_page(report, _circumstances()), PAGE)
     with tempfile.TemporaryDirectory() as plots:
         tracking.log_files(mlflow_run_id, write_plots(report, Path(plots)), "plots")
-    create_markdown_artifact(page, key="scores", description="Scores of all optimizers")
+    create_markdown_artifact(markdown, key="scores", description="Scores of all optimizers")
 
 
 def metrics(report: "Report") -> dict[str, float]:
-    """Return all scores and differences under names that MLflow takes."""
+    """Return all scores and differences under names that MLflow takes.
+
+    Of several learned optimizers each has differences under its own name.
+    """
     scores = {
         _key(measure, one.target, one.optimizer, one.choice): one.value
         for measure in report.measures
         for one in report.scores(measure)
     }
     gaps = {
-        _key("difference", gap.target, gap.other, gap.choice): gap.value
-        for gap in report.differences(OURS, MEASURE)
+        _key(_difference(report, ours), gap.target, gap.other, gap.choice): gap.value
+        for ours in report.ours
+        for gap in report.differences(ours, MEASURE)
     }
     return scores | gaps
+
+
+def _difference(report: "Report", ours: str) -> str:
+    return "difference" if len(report.ours) == 1 else f"difference/{metric_name(ours)}"
+
+
+def _batches(values: dict[str, float]) -> Iterator[tuple[int, dict[str, float]]]:
+    """Divide the metrics of one step, of which MLflow takes a thousand at once."""
+    names = list(values)
+    for first in range(0, len(names), METRICS_OF_A_BATCH):
+        yield 0, {name: values[name] for name in names[first : first + METRICS_OF_A_BATCH]}
+
+
+def _releases(report: "Report") -> dict[str, str]:
+    """Return as tags which releases a report is of, by which it is found again."""
+    return {
+        f"release.{number}": report.facts.get(f"{ours}/release", report.facts.get("release", ""))
+        for number, ours in enumerate(report.ours)
+    }
+
+
+def _circumstances() -> dict[str, str]:
+    """Return what a report does not know of itself: by which command and code it is shown."""
+    return {
+        "command": shlex.join(["python", *sys.orig_argv[1:]]),
+        "commit": code_version.git_commit() or "unknown",
+        "commit with changes": str(code_version.git_dirty()),
+        "packages locked (SHA-256)": code_version.lock_digest() or "unknown",
+    }
 
 
 def _key(measure: str, target: str, optimizer: str, choice: str) -> str:

@@ -160,8 +160,10 @@ def test_plots_and_tables_are_artifacts(runs: dict[str, list[Any]]) -> None:
     assert {"ensemble.html", "beginnings.parquet"} <= files("generate-ensemble", "")
     assert {"counts.png", "landscapes_1.png"} <= files("generate-ensemble", "plots")
     assert files("meta-train", "plots") == {"meta_loss.png"}
-    assert {"scores.png", "loss_digits_mlp.png"} <= files("evaluate-release", "plots")
-    assert {"curves.parquet", "scores.parquet", "scores.md"} <= files("evaluate-release", "report")
+    plots = {"scores.png", "speed_up.png", "loss_digits_mlp.png"}
+    assert plots <= files("evaluate-release", "plots")
+    tables = {"curves.parquet", "scores.parquet", "reachings.parquet", "divergences.parquet"}
+    assert {*tables, "scores.md", "report.html"} <= files("evaluate-release", "report")
 
 
 def test_the_version_says_how_it_compares_and_where_it_came_from(
@@ -218,3 +220,17 @@ def test_a_version_is_evaluated_by_its_uri(conf: Conf, home: Path) -> None:
 
     report = evaluate_release(conf.ensemble, conf.evaluation, "models:/learned-optimizer/1")
     assert report.release_digest[:16] in {path.name[:16] for path in (home / "reports").iterdir()}
+
+
+def test_versions_are_compared_by_their_uris(
+    versions: list[ModelVersionReference], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from flows.compare_reports import compare_reports
+    from lopt.evaluation import Report
+
+    names = [f"learned-optimizer/{version.version}" for version in versions]
+    report = compare_reports([f"models:/{name}" for name in names])
+    assert Report.read(Path(report.directory)).ours == tuple(names)
+    text = capsys.readouterr().out
+    assert "Ours were not tuned: each has its default initial learning rate" in text
+    assert text.splitlines()[-1].endswith("/artifacts/report/report.html")

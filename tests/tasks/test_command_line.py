@@ -27,6 +27,30 @@ def test_a_flow_gets_the_sections_it_takes_and_its_plain_parameters() -> None:
     assert (meta_training.meta_steps, release, parent) == (70, "here", None)
 
 
+def test_a_flow_of_things_without_a_conf_takes_them_one_after_another(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given: list[list[str]] = []
+
+    def comparing(reports: list[str]) -> None:
+        """Compare.
+
+        Args:
+            reports: What to compare.
+        """
+        given.append(reports)
+
+    command_line.main(comparing, ["one", "name=two"])
+    assert given == [["one", "name=two"]]
+    with pytest.raises(SystemExit) as ending:
+        command_line.main(comparing, ["--help"])
+    assert ending.value.code == 0
+    text = capsys.readouterr().out
+    assert "What to compare." in text
+    assert "--conf" not in text
+    assert "keys:" not in text
+
+
 def test_a_refused_conf_runs_nothing_and_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     calls.clear()
     with pytest.raises(SystemExit) as ending:

@@ -3,8 +3,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lopt.evaluation.choices import SINGLE, TUNED
+from lopt.evaluation.words import held_out_difference, verdict
 from tasks.score_page import score_page
-from tasks.score_table import SINGLE, TUNED, held_out_difference, score_table, verdict
+from tasks.score_table import score_table
 
 if TYPE_CHECKING:
     from lopt.evaluation import Report
@@ -62,7 +64,7 @@ def test_a_loss_is_told_whatever_rates_there_are(
     report = make_report(rates, {})
     _, loss = verdict(report, "learned")
     assert loss.startswith(f"Ours loses to Adam at the {choice} on: held_out/bowls (+")
-    assert f"* {loss}" in score_page(report, "learned")
+    assert f"* {loss}" in score_page(report)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +73,6 @@ def test_a_loss_is_told_whatever_rates_there_are(
 def test_the_report_says_in_words_that_ours_was_not_tuned(
     make_report: MakeReport, rates: tuple[float, ...], words: str
 ) -> None:
-    page = score_page(make_report(rates, {}), "learned")
+    page = score_page(make_report(rates, {}))
     assert page.startswith("Ours was not tuned: it has its default initial learning rate, 0.001,")
     assert words in page.splitlines()[0]

@@ -14,29 +14,12 @@ from lopt.ensemble_report.landscapes import STARTS
 from lopt.ensemble_report.pictures import Picture
 from lopt.ensemble_report.styles import set_of
 from lopt.ensemble_report.tables import category_table, entry_table, program_table, set_table
+from lopt.web_page import details, document, note, numbers
 
 if TYPE_CHECKING:
     import pandas as pd
 
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 78rem; margin: 2rem auto;
-  padding: 0 1.5rem; }
-h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; }
-.digest { color: #666; font-family: monospace; overflow-wrap: anywhere; }
-.numbers { display: flex; flex-wrap: wrap; gap: 1rem; padding: 0; margin: 1.5rem 0; }
-.numbers li { list-style: none; border: 1px solid #ddd; border-radius: 6px; padding: .5rem 1.2rem; }
-.numbers b { display: block; font-size: 1.6rem; }
-.warning { background: #fff3e0; border-left: 5px solid #d55e00; padding: .6rem 1rem; }
-img { max-width: 100%; display: block; margin: .5rem 0; }
-table { border-collapse: collapse; font-size: 13px; }
-th { text-align: left; border-bottom: 2px solid #888; }
-td, th { padding: .2rem .7rem .2rem 0; vertical-align: top; }
-td { border-bottom: 1px solid #eee; font-variant-numeric: tabular-nums; }
-.wide { overflow-x: auto; }
-.measured td:nth-last-child(-n+2) { white-space: nowrap; }
-.note { color: #555; max-width: 60rem; }
-summary { cursor: pointer; font-weight: bold; }
-"""
+STYLE = "<style>.measured td:nth-last-child(-n+2) { white-space: nowrap; }</style>"
 
 
 class Facts(NamedTuple):
@@ -67,13 +50,13 @@ def ensemble_page(
         "<h2>Counts</h2>",
         images["counts.png"],
         _table(category_table([one.row for one in beginnings])),
-        _note(
+        note(
             "Weight is the share of the meta-training. A program is counted wherever it is used, "
             "so the programs of all categories may be fewer than their sum."
         ),
         *(_landscapes(landscapes) if landscapes else []),
         "<h2>First losses and gradients</h2>",
-        _note(
+        note(
             f"{starts} trajectories on each entry before their first step, each with the problem's "
             "random constants drawn anew. Losses are over all data and free of noise; gradients "
             "are what an optimizer is shown, with the noise of minibatches and of the problem. A "
@@ -81,19 +64,19 @@ def ensemble_page(
         ),
         images["beginnings.png"],
         _table(set_table(beginnings), "measured"),
-        _note("Medians, and in brackets the least and the largest. Params are counted in scalars."),
+        note("Medians, and in brackets the least and the largest. Params are counted in scalars."),
         "<h2>Programs to compile</h2>",
         _table(program_table(beginnings)),
-        _note("Entries of one program differ in numbers only. Tensors are shown with padding."),
+        note("Entries of one program differ in numbers only. Tensors are shown with padding."),
         "<h2>Entries</h2>",
-        _details("All entries, as drawn", _table(entry_table(beginnings), "measured")),
+        details("All entries, as drawn", _table(entry_table(beginnings), "measured")),
     ]
-    return _document(f"Ensemble {facts.name}", "\n".join(sections))
+    return document(f"Ensemble {facts.name}", "\n".join(sections), STYLE)
 
 
 def _head(facts: Facts, beginnings: Sequence[Beginnings]) -> str:
     rows = [one.row for one in beginnings]
-    numbers = {
+    counts = {
         "entries": len(rows),
         "programs to compile": len({row.program for row in rows}),
         "categories": len({row.category for row in rows}),
@@ -103,12 +86,11 @@ def _head(facts: Facts, beginnings: Sequence[Beginnings]) -> str:
     }
     named = {pair for row in rows for pair in json.loads(row.data_sets).items()}
     data_sets = "".join(f"<br>{name}, SHA-256 {digest}" for name, digest in sorted(named))
-    items = "".join(f"<li><b>{number:,.6g}</b>{name}</li>" for name, number in numbers.items())
     return (
         f"<h1>Ensemble {html.escape(facts.name)}</h1>\n"
         f'<div class="digest">seed {facts.seed}, SHA-256 {html.escape(facts.digest)}'
         f"{data_sets}</div>\n"
-        f'<ul class="numbers">{items}</ul>'
+        f"{numbers(counts)}"
     )
 
 
@@ -138,7 +120,7 @@ def _warning(what: str, values: Mapping[int, np.ndarray]) -> str:
 def _landscapes(images: Iterable[str]) -> list[str]:
     return [
         "<h2>Problems in the plane</h2>",
-        _note(
+        note(
             "Loss against the two scalars that are trained, with contours at equal factors or, "
             f"where the losses are within {CLOSE:g}-fold, at equal distances. Dots are {STARTS} "
             "draws of where a trajectory begins. Entries that differ in what is done to gradients "
@@ -155,19 +137,3 @@ def _image(picture: Picture) -> str:
 
 def _table(table: "pd.DataFrame", kind: str = "") -> str:
     return f'<div class="wide {kind}">{table.to_html(index=False, border=0, justify="unset")}</div>'
-
-
-def _note(text: str) -> str:
-    return f'<p class="note">{text}</p>'
-
-
-def _details(summary: str, content: str) -> str:
-    return f"<details><summary>{summary}</summary>{content}</details>"
-
-
-def _document(title: str, body: str) -> str:
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>\n"
-        f"<body>\n{body}\n</body>\n</html>\n"
-    )

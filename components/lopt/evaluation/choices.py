@@ -1,7 +1,7 @@
 """Which of its learning rates an optimizer is judged by."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
@@ -9,6 +9,10 @@ from lopt.evaluation.cell import Cell
 from lopt.evaluation.measures import AREA, values
 
 Choice = Literal["default rate", "best single rate", "best rate per target"]
+DEFAULT: Final = "default rate"
+"""What an optimizer has that was given one learning rate."""
+SINGLE: Final = "best single rate"
+TUNED: Final = "best rate per target"
 
 
 def choices(cells: Sequence[Cell]) -> tuple[Choice, ...]:
@@ -21,8 +25,8 @@ def choices(cells: Sequence[Cell]) -> tuple[Choice, ...]:
     ```
     """
     if cells[0].tuned:
-        return ("best single rate", "best rate per target")
-    return ("default rate",)
+        return (SINGLE, TUNED)
+    return (DEFAULT,)
 
 
 def chosen(cells: Sequence[Cell], choice: Choice) -> tuple[Cell, ...]:
@@ -42,6 +46,6 @@ def chosen(cells: Sequence[Cell], choice: Choice) -> tuple[Cell, ...]:
     """
     areas = np.stack([values(cell, AREA).mean(axis=1) for cell in cells])
     best = areas.argmin(axis=1)
-    if choice == "best single rate":
+    if choice == SINGLE:
         best[:] = areas.mean(axis=0).argmin()
     return tuple(cell.at(int(rate)) for cell, rate in zip(cells, best, strict=True))

@@ -11,10 +11,26 @@ AREA = "area"
 FINAL = "final"
 """log10 of the relative loss after the last step; lower is better."""
 
+TRAINING_LOSS = "training_loss"
+"""The loss after the last step, in the target's own units; lower is better."""
+
+REFERENCE = "Adam"
+"""Whose final loss others are to reach; at its best rate for each target."""
+SPEED_UP = "speed_up"
+"""log2 of how many times fewer steps than Adam's it takes; higher is better."""
+SPEED_UP_IN_SECONDS = "speed_up_in_seconds"
+"""The same of seconds."""
+
 EPSILON = 1e-6
 """Added to a relative loss before its logarithm, which thus is at least -6."""
 CEILING = 2.0
 """What log10 of a relative loss is cut off at, and what it is once a trajectory has diverged."""
+UNITS = {
+    AREA: "log10(loss / initial loss)",
+    FINAL: "log10(loss / initial loss)",
+    SPEED_UP: f"log2(steps of {REFERENCE} / steps)",
+    SPEED_UP_IN_SECONDS: f"log2(seconds of {REFERENCE} / seconds)",
+}
 
 
 def log_relative_losses(
@@ -43,10 +59,10 @@ def measures(cell: Cell) -> tuple[str, ...]:
     **Example**
 
     ```python
-    measures(cell)  # ("area", "final", "test_loss", "test_accuracy")
+    measures(cell)  # ("area", "final", "training_loss", "test_loss", "test_accuracy")
     ```
     """
-    return (AREA, FINAL, *cell.metrics)
+    return (AREA, FINAL, TRAINING_LOSS, *cell.metrics)
 
 
 def unit(measure: str) -> str:
@@ -58,7 +74,7 @@ def unit(measure: str) -> str:
     unit("area")  # "area: log10(loss / initial loss)"
     ```
     """
-    return f"{measure}: log10(loss / initial loss)" if measure in (AREA, FINAL) else measure
+    return f"{measure}: {UNITS[measure]}" if measure in UNITS else measure
 
 
 def better(cell: Cell, measure: str) -> Better:
@@ -70,7 +86,7 @@ def better(cell: Cell, measure: str) -> Better:
     better(cell, "area")  # "lower"
     ```
     """
-    return "lower" if measure in (AREA, FINAL) else cell.better[measure]
+    return "lower" if measure in (AREA, FINAL, TRAINING_LOSS) else cell.better[measure]
 
 
 def values(cell: Cell, measure: str) -> Float64[np.ndarray, "rates seeds"]:
@@ -86,4 +102,6 @@ def values(cell: Cell, measure: str) -> Float64[np.ndarray, "rates seeds"]:
         return np.asarray(log_relative_losses(cell.losses)[..., 1:].mean(axis=-1))
     if measure == FINAL:
         return np.asarray(log_relative_losses(cell.losses)[..., -1])
+    if measure == TRAINING_LOSS:
+        return np.asarray(cell.losses[..., -1], np.float64)
     return np.asarray(cell.metrics[measure], np.float64)

@@ -1,19 +1,20 @@
-"""Plots of a report: loss against step for each target, and all scores at a glance.
+"""Plots of a report: loss against step for each target, all scores, and speed-ups, at a glance.
 
 matplotlib is imported inside the functions, and none of its global state is touched.
 """
 
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lopt.evaluation.cell import Cell
-from lopt.evaluation.choices import choices, chosen
-from lopt.evaluation.measures import AREA, log_relative_losses, unit
+from lopt.evaluation.loss_curves import LossCurve, loss_curves
+from lopt.evaluation.measures import AREA, REFERENCE, SPEED_UP, SPEED_UP_IN_SECONDS, unit
 from lopt.evaluation.report import Report
-from lopt.evaluation.tables import RATE, name
+from lopt.evaluation.scores import MEAN, Score
+from lopt.evaluation.texts import name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +29,9 @@ MARKERS = ("", "o", "s", "^")
 
 
 def write_plots(report: Report, directory: Path) -> tuple[Path, ...]:
-    """Write a PNG for each target and one with all scores; return where they are.
+    """Write a PNG for each target, one with all scores and one with the speed-ups over Adam.
+
+    Returns where they are; without Adam there are no speed-ups.
 
     **Example**
 
@@ -42,6 +45,8 @@ def write_plots(report: Report, directory: Path) -> tuple[Path, ...]:
         for target in report.targets
     }
     figures["scores.png"] = score_figure(report)
+    if SPEED_UP in report.measures:
+        figures["speed_up.png"] = speed_up_figure(report)
     directory.mkdir(parents=True, exist_ok=True)
     return tuple(_write(figure, directory / file) for file, figure in figures.items())
 
@@ -64,8 +69,8 @@ def loss_figure(report: Report, target: str) -> "Figure":
 
     figure = Figure(figsize=(9.0, 4.5), dpi=120, layout="constrained")
     axes = figure.add_subplot()
-    for index, optimizer in enumerate(report.optimizers):
-        _plot_optimizer(axes, report, optimizer, target, index)
+    for curve in loss_curves(report, target):
+        _plot_curve(axes, curve)
     axes.set_yscale("log")
     axes.set_xlabel("inner step")
     axes.set_ylabel("loss / initial loss")
@@ -104,26 +109,66 @@ def score_figure(report: Report, measure: str = AREA) -> "Figure":
     return figure
 
 
-def _plot_optimizer(axes: "Axes", report: Report, optimizer: str, target: str, index: int) -> None:
-    cells = report.of(optimizer)
-    drawn: set[float] = set()
-    for choice in choices(cells):
-        cell = next(cell for cell in chosen(cells, choice) if cell.target == target)
-        rate = cell.learning_rates[0]
-        if rate not in drawn:
-            label = f"{optimizer}{RATE[choice]}" + (f", {rate:g}" if RATE[choice] else "")
-            _plot_cell(axes, cell, index, label, dashed=bool(drawn))
-        drawn.add(rate)
+def speed_up_figure(report: Report) -> "Figure":
+    """Plot each optimizer's geometric mean speed-up over Adam in steps, and in seconds if known.
+
+    Bars are 95 % intervals; Adam at its best rate per target is 1.
+
+    **Example**
+
+    ```python
+    speed_up_figure(report).savefig("speed_up.png")
+    ```
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
+
+    measures = [one for one in (SPEED_UP, SPEED_UP_IN_SECONDS) if one in report.measures]
+    means = {m: [one for one in report.scores(m) if one.target == MEAN] for m in measures}
+    names = [name(score) for score in means[measures[0]]]
+    figure = Figure(figsize=(8.0, 1.6 + 0.32 * len(names)), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    for number, measure in enumerate(measures):
+        _plot_intervals(axes, means[measure], number)
+    axes.axvline(1.0, color="#888888", linestyle=":", zorder=0)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_xlabel("times as fast, geometric mean over targets and seeds")
+    axes.set_title(f"Speed-up over {REFERENCE} at its best rate per target")
+    axes.grid(visible=True, axis="x", alpha=0.3)
+    axes.legend(loc="best", fontsize="small")
+    return figure
 
 
-def _plot_cell(axes: "Axes", cell: Cell, index: int, label: str, *, dashed: bool) -> None:
-    colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index // len(COLOURS) % len(MARKERS)]
-    relative = 10.0 ** log_relative_losses(cell.losses[0])
-    low, middle, high = np.quantile(relative, [0.25, 0.5, 0.75], axis=0)
-    (line,) = axes.plot(cell.steps, middle, "--" if dashed else "-", color=colour, label=label)
+def _plot_intervals(axes: "Axes", means: Sequence[Score], number: int) -> None:
+    middle, low, high = (
+        np.array([2.0 ** getattr(score, part) for score in means])
+        for part in ("value", "low", "high")
+    )
+    axes.errorbar(
+        middle,
+        np.arange(len(means)) + 0.15 * number,
+        xerr=[middle - low, high - middle],
+        fmt="os"[number],
+        color=COLOURS[1 - number],
+        capsize=3,
+        label="in steps" if means[0].measure == SPEED_UP else "in seconds",
+    )
+
+
+def _plot_curve(axes: "Axes", curve: LossCurve) -> None:
+    colour, marker = COLOURS[curve.number % len(COLOURS)], MARKERS[_round(curve.number)]
+    style = "--" if curve.second else "-"
+    (line,) = axes.plot(curve.steps, curve.middle, style, color=colour, label=curve.label)
     line.set(linewidth=1.6, marker=marker, markevery=0.1, markersize=4)
-    if not dashed:
-        axes.fill_between(cell.steps, low, high, color=colour, alpha=0.15, lw=0)
+    if not curve.second:
+        axes.fill_between(curve.steps, curve.low, curve.high, color=colour, alpha=0.15, lw=0)
+
+
+def _round(number: int) -> int:
+    return number // len(COLOURS) % len(MARKERS)
 
 
 def _heat_map(

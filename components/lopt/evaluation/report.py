@@ -1,6 +1,7 @@
 """A report: every curve of an evaluation, and what follows from them."""
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
@@ -9,17 +10,27 @@ from pathlib import Path
 
 from lopt.evaluation.cell import Cell
 from lopt.evaluation.choices import choices, chosen
+from lopt.evaluation.divergence import EVERY_RATE, Divergence, divergence
 from lopt.evaluation.failures import Failure
 from lopt.evaluation.measures import measures
+from lopt.evaluation.reaching import Reaching, reachings, references, with_speed_ups
 from lopt.evaluation.report_files import (
+    DIFFERENCES,
+    DIVERGENCES,
+    REACHINGS,
+    SCORES,
     Contents,
     ReportError,
+    Tables,
     read_directory,
     write_directory,
 )
 from lopt.evaluation.scores import Difference, Score, difference, score, slices
 
 __all__ = ["Report", "ReportError"]
+
+LEARNED = "learned"
+"""What the learned optimizer is called where there is one."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,9 +69,25 @@ class Report:
         return tuple(dict.fromkeys(cell.optimizer for cell in self.cells))
 
     @property
+    def ours(self) -> tuple[str, ...]:
+        """The learned optimizers at their default rate.
+
+        That is "learned", and whatever a fact tells the release of.
+        """
+        return tuple(
+            name
+            for name in self.optimizers
+            if (name == LEARNED or f"{name}/release" in self.facts) and not self.of(name)[0].tuned
+        )
+
+    @property
     def measures(self) -> tuple[str, ...]:
-        """The names of all measures that any target has, "area" and "final" first."""
-        return tuple(dict.fromkeys(name for cell in self.cells for name in measures(cell)))
+        """The names of all measures that any target has, "area" and "final" first.
+
+        Where Adam is among the optimizers, its speed-ups are the last.
+        """
+        cells = itertools.chain.from_iterable(self._measured.values())
+        return tuple(dict.fromkeys(name for cell in cells for name in measures(cell)))
 
     @property
     def digest(self) -> str:
@@ -111,12 +138,14 @@ class Report:
         An optimizer with a sweep is scored twice: at its best single rate over all targets,
         and at the best rate of each target. The rates are chosen by the area in any case.
         """
-        return tuple(
-            score(name, part, choice, measure)
-            for optimizer in self.optimizers
-            for choice in choices(self.of(optimizer))
-            for name, part in slices(chosen(self.of(optimizer), choice), measure)
-        )
+        if measure not in self._scores:
+            self._scores[measure] = tuple(
+                score(name, part, choice, measure)
+                for cells in self._measured.values()
+                for choice in choices(cells)
+                for name, part in slices(chosen(cells, choice), measure)
+            )
+        return self._scores[measure]
 
     def differences(self, ours: str, measure: str) -> tuple[Difference, ...]:
         """Return by how much one optimizer without a sweep differs from every other.
@@ -128,16 +157,30 @@ class Report:
                 f"{ours!r} has a sweep of learning rates, so it is not clear which of them to "
                 f"compare with; evaluate it with one."
             )
-        mine = slices(self.of(ours), measure)
+        if (ours, measure) not in self._differences:
+            self._differences[ours, measure] = tuple(self._compared(ours, measure))
+        return self._differences[ours, measure]
+
+    def reachings(self) -> tuple[Reaching, ...]:
+        """Return how soon each optimizer reaches Adam's final loss on each target.
+
+        Adam has its best rate for each target, and seeds are paired. Nothing without Adam.
+        """
+        adam = references(self.cells)
         return tuple(
-            difference(name, part, theirs, choice, measure)
-            for other in self.optimizers
-            if other != ours
-            for choice in choices(self.of(other))
-            for (name, part), (_, theirs) in zip(
-                mine, slices(chosen(self.of(other), choice), measure), strict=True
-            )
+            row
+            for optimizer in self.optimizers
+            for choice in choices(self.of(optimizer))
+            if adam
+            for row in reachings(self.of(optimizer), choice, adam)
         )
+
+    def divergences(self) -> tuple[Divergence, ...]:
+        """Return how many trajectories of each optimizer have diverged, at each choice of rate.
+
+        A sweep has a third row, which is on all its rates together.
+        """
+        return tuple(row for name in self.optimizers for row in _divergences_of_one(self.of(name)))
 
     def write(self, directory: Path) -> Path:
         """Write the report as a new directory of Parquet files, and return that.
@@ -145,9 +188,45 @@ class Report:
         The directory appears whole or not at all. Where it holds this very report already
         nothing is done; raises `ReportError` if anything else is there.
         """
-        scores = [row for measure in self.measures for row in self.scores(measure)]
         contents = Contents(self.cells, self.facts, self.failures, self.digest)
-        return write_directory(directory, contents, scores)
+        tables: Tables = {
+            SCORES: [row for measure in self.measures for row in self.scores(measure)],
+            DIFFERENCES: [
+                row
+                for ours in self.ours
+                for measure in self.measures
+                for row in self.differences(ours, measure)
+            ],
+            REACHINGS: self.reachings(),
+            DIVERGENCES: self.divergences(),
+        }
+        return write_directory(directory, contents, tables)
+
+    @functools.cached_property
+    def _measured(self) -> dict[str, tuple[Cell, ...]]:
+        """The cells of each optimizer, with what is measured by comparing them with Adam's."""
+        by_place = {(cell.optimizer, cell.target): cell for cell in with_speed_ups(self.cells)}
+        return {
+            optimizer: tuple(by_place[optimizer, target] for target in self.targets)
+            for optimizer in self.optimizers
+        }
+
+    # Bootstrapping takes seconds where there are many optimizers, and all who show it ask again.
+    @functools.cached_property
+    def _scores(self) -> dict[str, tuple[Score, ...]]:
+        return {}
+
+    @functools.cached_property
+    def _differences(self) -> dict[tuple[str, str], tuple[Difference, ...]]:
+        return {}
+
+    def _compared(self, ours: str, measure: str) -> Iterator[Difference]:
+        mine = slices(self._measured[ours], measure)
+        for other, cells in self._measured.items():
+            for choice in choices(cells) if other != ours else ():
+                theirs = slices(chosen(cells, choice), measure)
+                for (name, part), (_, other_part) in zip(mine, theirs, strict=True):
+                    yield difference(name, part, other_part, choice, measure)
 
     @classmethod
     def read(cls, directory: Path) -> "Report":
@@ -160,6 +239,13 @@ class Report:
                 f"states {digest}. Make the report again."
             )
         return report
+
+
+def _divergences_of_one(cells: tuple[Cell, ...]) -> Iterator[Divergence]:
+    for choice in choices(cells):
+        yield divergence(chosen(cells, choice), choice)
+    if cells[0].tuned:
+        yield divergence(cells, EVERY_RATE)
 
 
 def _complaints(report: Report) -> Iterator[str]:
@@ -176,3 +262,5 @@ def _complaints(report: Report) -> Iterator[str]:
         yield "an optimizer must have the same learning rates on every target"
     if len({(cell.target, cell.steps.tobytes()) for cell in report.cells}) > len(report.targets):
         yield "a target must have the same recorded steps for every optimizer"
+    if len({(cell.target, *sorted(cell.metrics)) for cell in report.cells}) > len(report.targets):
+        yield "a target must have the same metrics for every optimizer"

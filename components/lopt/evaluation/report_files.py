@@ -10,20 +10,31 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lopt.evaluation.cell import Cell
+from lopt.evaluation.divergence import Divergence
 from lopt.evaluation.failures import Failure
+from lopt.evaluation.reaching import Reaching
 from lopt.evaluation.report_tables import (
     cells_from_tables,
     curves_table,
     finals_table,
+    rows_table,
     times_table,
 )
-from lopt.evaluation.scores import Score
+from lopt.evaluation.scores import Difference, Score
 
 FORMAT = 2
-CURVES, FINALS, SCORES = "curves.parquet", "finals.parquet", "scores.parquet"
-TIMES = "times.parquet"
-FILES = (CURVES, FINALS, SCORES, TIMES)
+CURVES, FINALS, TIMES = "curves.parquet", "finals.parquet", "times.parquet"
+"""What was measured."""
+SCORES, DIFFERENCES = "scores.parquet", "differences.parquet"
+REACHINGS, DIVERGENCES = "reachings.parquet", "divergences.parquet"
+"""What follows from it."""
+FILES = (CURVES, FINALS, TIMES, SCORES, DIFFERENCES, REACHINGS, DIVERGENCES)
 MANIFEST = "report.json"
+
+
+Row = Score | Difference | Reaching | Divergence
+Tables = Mapping[str, Sequence[Row]]
+"""The rows of each file of what follows from what was measured."""
 
 
 class ReportError(Exception):
@@ -31,7 +42,7 @@ class ReportError(Exception):
 
 
 class Contents(NamedTuple):
-    """What a report's directory holds beside its scores."""
+    """What a report's directory holds beside what follows from it."""
 
     cells: tuple[Cell, ...]
     facts: Mapping[str, str]
@@ -39,13 +50,13 @@ class Contents(NamedTuple):
     digest: str
 
 
-def write_directory(directory: Path, contents: Contents, scores: Sequence[Score]) -> Path:
+def write_directory(directory: Path, contents: Contents, tables: Tables) -> Path:
     """Write all files aside, then rename; see `Report.write`.
 
     **Example**
 
     ```python
-    write_directory(Path("report"), Contents(cells, facts, (), digest), scores)
+    write_directory(Path("report"), Contents(cells, facts, (), digest), {SCORES: scores, ...})
     ```
     """
     digest = contents.digest
@@ -54,7 +65,7 @@ def write_directory(directory: Path, contents: Contents, scores: Sequence[Score]
     aside = directory.with_name(f".{directory.name}.{uuid.uuid4().hex}")
     aside.mkdir(parents=True)
     try:
-        _write_tables(aside, contents.cells, scores)
+        _write_tables(aside, contents.cells, tables)
         _write_manifest(aside, contents)
         return _renamed(aside, directory, digest)
     finally:
@@ -101,17 +112,14 @@ def _same_report(directory: Path, digest: str) -> Path:
     )
 
 
-def _write_tables(directory: Path, cells: Sequence[Cell], scores: Sequence[Score]) -> None:
-    import pandas as pd
-
-    score_rows = pd.DataFrame([dataclasses.asdict(score) for score in scores])
-    tables = {
+def _write_tables(directory: Path, cells: Sequence[Cell], tables: Tables) -> None:
+    measured = {
         CURVES: curves_table(cells),
         FINALS: finals_table(cells),
-        SCORES: score_rows,
         TIMES: times_table(cells),
     }
-    for name, table in tables.items():
+    following = {name: rows_table(rows) for name, rows in tables.items()}
+    for name, table in {**measured, **following}.items():
         table.to_parquet(directory / name, compression="zstd", index=False)
 
 

@@ -1,5 +1,7 @@
 """Cells as long tables, one row for each number, and back."""
 
+import dataclasses
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,7 @@ from lopt.evaluation.cell import Cell
 
 if TYPE_CHECKING:
     import pandas as pd
+    from _typeshed import DataclassInstance
 
 _CELL = ["target", "optimizer"]
 _TRAJECTORY = [*_CELL, "learning_rate", "seed"]
@@ -65,6 +68,20 @@ def times_table(cells: Sequence[Cell]) -> "pd.DataFrame":
     return table.astype({"seconds_per_step": np.float64})
 
 
+def rows_table(rows: "Sequence[DataclassInstance]") -> "pd.DataFrame":
+    """Return a row for each of some dataclasses of one kind, with their properties, too.
+
+    **Example**
+
+    ```python
+    rows_table(report.differences("learned", "area"))["verdict"]
+    ```
+    """
+    import pandas as pd
+
+    return pd.DataFrame([{**dataclasses.asdict(row), **_properties(row)} for row in rows])
+
+
 def cells_from_tables(
     curves: "pd.DataFrame", finals: "pd.DataFrame", times: "pd.DataFrame"
 ) -> tuple[Cell, ...]:
@@ -82,6 +99,11 @@ def cells_from_tables(
         _cell(curve, metrics.get(pair, finals[:0]), seconds[pair])
         for pair, curve in curves.groupby(_CELL, sort=False)
     )
+
+
+def _properties(row: object) -> dict[str, object]:
+    found = inspect.getmembers(type(row), lambda member: isinstance(member, property))
+    return {name: getattr(row, name) for name, _ in found}
 
 
 def _long(

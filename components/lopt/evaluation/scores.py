@@ -10,7 +10,7 @@ from jaxtyping import Float64
 from lopt.evaluation.bootstrap import mean_with_interval
 from lopt.evaluation.cell import Cell
 from lopt.evaluation.choices import Choice
-from lopt.evaluation.measures import better, measures, values
+from lopt.evaluation.measures import TRAINING_LOSS, better, measures, values
 from lopt.evaluation.target import Better
 
 MEAN = "mean"
@@ -120,6 +120,9 @@ def difference(
 def slices(cells: Sequence[Cell], measure: str) -> list[tuple[str, list[Cell]]]:
     """Return what a measure is scored on: each target that has it, then all of these together.
 
+    But for the training loss, of which no mean over targets means anything: each has it in
+    units of its own.
+
     **Example**
 
     ```python
@@ -127,7 +130,8 @@ def slices(cells: Sequence[Cell], measure: str) -> list[tuple[str, list[Cell]]]:
     ```
     """
     having = [cell for cell in cells if measure in measures(cell)]
-    return [*((cell.target, [cell]) for cell in having), *([(MEAN, having)] if having else [])]
+    together = [(MEAN, having)] if having and measure != TRAINING_LOSS else []
+    return [*((cell.target, [cell]) for cell in having), *together]
 
 
 def _seeds(cell: Cell, measure: str) -> Float64[np.ndarray, " seeds"]:

@@ -1,15 +1,21 @@
 """Scores as rows of text, for whoever prints them: a terminal, Markdown, a web page."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from lopt.evaluation.divergence import Divergence
+from lopt.evaluation.reaching import Reaching
 from lopt.evaluation.scores import Difference, Score
-
-RATE = {
-    "default rate": "",
-    "best single rate": " (best rate)",
-    "best rate per target": " (best per target)",
-}
+from lopt.evaluation.texts import (
+    RATE,
+    difference_text,
+    interval_text,
+    name,
+    part_text,
+    rate_text,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,40 +62,71 @@ def difference_table(differences: Sequence[Difference]) -> Table:
     ```
     """
     return _table(
-        {
-            (row.target, row.other + RATE[row.choice]): (
-                f"{_interval(row.value, row.low, row.high)} {row.verdict}"
-            )
-            for row in differences
-        }
+        {(row.target, row.other + RATE[row.choice]): difference_text(row) for row in differences}
     )
 
 
-def name(score: Score) -> str:
-    """Return what a column or curve of this score is called.
+def reaching_table(reachings: Sequence[Reaching]) -> Table:
+    """Return a row for each target, a column for each optimizer: how soon it was at Adam's end.
+
+    A cell reads "120 steps, 0.31 s (8 of 8)": medians over the seeds, and how many of those
+    ever were there; "never" where half or more were not. The last row adds up what was.
 
     **Example**
 
     ```python
-    name(score)  # "Adam (best rate)"
+    reaching_table(report.reachings()).rows[-1]
     ```
     """
-    return score.optimizer + RATE[score.choice]
+    columns: dict[str, list[Reaching]] = {}
+    for row in reachings:
+        columns.setdefault(row.optimizer + RATE[row.choice], []).append(row)
+    soon = {(row.target, column): _soon(row) for column, rows in columns.items() for row in rows}
+    return _table(soon | {("all", column): _total(rows) for column, rows in columns.items()})
 
 
-def _table(cells: dict[tuple[str, str], str]) -> Table:
+def divergence_table(divergences: Sequence[Divergence]) -> Table:
+    """Return a row for each optimizer and choice of rate: how many trajectories diverged.
+
+    **Example**
+
+    ```python
+    divergence_table(report.divergences()).rows[0]
+    ```
+    """
+    columns = ("optimizer", "learning rate", "diverged", "fraction, 95 %", "ended above the start")
+    rows = tuple(
+        (
+            row.optimizer,
+            row.choice,
+            part_text(row.diverged, row.trajectories),
+            f"{row.fraction:.1%} [{row.low:.1%}, {row.high:.1%}]",
+            part_text(row.risen, row.trajectories),
+        )
+        for row in divergences
+    )
+    return Table(columns, rows)
+
+
+def _table(cells: Mapping[tuple[str, str], str]) -> Table:
     columns = dict.fromkeys(column for _, column in cells)
     targets = dict.fromkeys(target for target, _ in cells)
     rows = tuple((target, *(cells[target, column] for column in columns)) for target in targets)
     return Table(("target", *columns), rows)
 
 
+def _soon(row: Reaching) -> str:
+    reached = part_text(row.reached, row.trajectories)
+    if not np.isfinite(row.steps):
+        return f"never ({reached})"
+    seconds = "" if row.seconds is None else f", {row.seconds:.3g} s"
+    return f"{row.steps:g} steps{seconds} ({reached})"
+
+
+def _total(rows: Sequence[Reaching]) -> str:
+    return part_text(sum(row.reached for row in rows), sum(row.trajectories for row in rows))
+
+
 def _score_text(score: Score) -> str:
-    text = _interval(score.value, score.low, score.high)
-    if score.choice != "default rate" and score.learning_rate is not None:
-        text += f" at {score.learning_rate:g}"
+    text = interval_text(score) + rate_text(score)
     return text + (f", {score.diverged} diverged" if score.diverged else "")
-
-
-def _interval(value: float, low: float, high: float) -> str:
-    return f"{value:.3f} [{low:.3f}, {high:.3f}]"

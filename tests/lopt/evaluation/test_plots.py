@@ -1,13 +1,15 @@
 """What the plots show, and that they are files of their own."""
 
-from lopt.evaluation.plots import loss_figure, score_figure, write_plots
+import numpy as np
+
+from lopt.evaluation.plots import loss_figure, score_figure, speed_up_figure, write_plots
+from lopt.evaluation.texts import name
 
 
-def test_there_is_a_plot_of_each_target_and_one_of_the_scores(report, tmp_path):
+def test_there_is_a_plot_of_each_target_one_of_the_scores_and_one_of_speed_ups(report, tmp_path):
     paths = write_plots(report, tmp_path / "plots")
-    assert sorted(path.name for path in paths) == sorted(
-        ["loss_held_out_bowls.png", "loss_held_out_sums.png", "loss_digits_mlp.png", "scores.png"]
-    )
+    losses = ["loss_held_out_bowls.png", "loss_held_out_sums.png", "loss_digits_mlp.png"]
+    assert sorted(path.name for path in paths) == sorted([*losses, "scores.png", "speed_up.png"])
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
     assert sorted(tmp_path.glob("plots/*")) == sorted(paths)
 
@@ -26,6 +28,15 @@ def test_the_heat_map_writes_every_score(report):
     figure = score_figure(report)
     written = [text.get_text() for text in figure.axes[0].texts]
     assert written == [f"{score.value:.2f}" for score in report.scores("area")]
+
+
+def test_every_optimizer_has_its_speed_up_with_the_ends_of_its_interval(report):
+    axes = speed_up_figure(report).axes[0]
+    (bars,) = axes.containers
+    means = [score for score in report.scores("speed_up") if score.target == "mean"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [name(one) for one in means]
+    ends = np.array(bars.lines[2][0].get_segments())[:, :, 0]
+    np.testing.assert_allclose(ends, [[2.0**one.low, 2.0**one.high] for one in means])
 
 
 def test_a_metric_that_is_missing_on_some_targets_has_a_heat_map_too(report):

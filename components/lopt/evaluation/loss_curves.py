@@ -1,0 +1,63 @@
+"""The curves that are drawn of a target, by whatever draws them."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float64, Int32
+
+from lopt.evaluation.cell import Cell
+from lopt.evaluation.choices import choices, chosen
+from lopt.evaluation.measures import log_relative_losses
+from lopt.evaluation.report import Report
+from lopt.evaluation.texts import RATE
+
+
+class LossCurve(NamedTuple):
+    """The relative loss of one optimizer on one target: medians and quartiles over seeds.
+
+    It is what is scored: a relative loss of at least 1e-6 and at most 100, a diverged
+    trajectory staying at 100.
+    """
+
+    label: str
+    """The optimizer, and the learning rate if that was chosen."""
+    number: int
+    """Which of the report's optimizers it is."""
+    second: bool
+    """Whether the optimizer has a curve at another rate before."""
+    steps: Int32[np.ndarray, " records"]
+    low: Float64[np.ndarray, " records"]
+    middle: Float64[np.ndarray, " records"]
+    high: Float64[np.ndarray, " records"]
+    seconds_per_step: float | None
+
+
+def loss_curves(report: Report, target: str) -> Iterator[LossCurve]:
+    """Yield the curves of a target: each optimizer at its rate, or at the rates it is scored at.
+
+    With a sweep that is the best single rate over the targets of the report first, and then
+    the best for this target, if that is another.
+
+    **Example**
+
+    ```python
+    labels = [curve.label for curve in loss_curves(report, "digits/mlp")]
+    ```
+    """
+    for number, optimizer in enumerate(report.optimizers):
+        drawn: set[float] = set()
+        for choice in choices(report.of(optimizer)):
+            cells = chosen(report.of(optimizer), choice)
+            cell = next(cell for cell in cells if cell.target == target)
+            rate = cell.learning_rates[0]
+            if rate not in drawn:
+                chosen_rate = f"{RATE[choice]}, {rate:g}" if RATE[choice] else ""
+                yield _curve(cell, optimizer + chosen_rate, number, second=bool(drawn))
+            drawn.add(rate)
+
+
+def _curve(cell: Cell, label: str, number: int, *, second: bool) -> LossCurve:
+    relative = 10.0 ** log_relative_losses(cell.losses[0])
+    low, middle, high = np.quantile(relative, [0.25, 0.5, 0.75], axis=0)
+    return LossCurve(label, number, second, cell.steps, low, middle, high, cell.seconds_per_step)

@@ -1,0 +1,84 @@
+"""Names and numbers of a report as text, the same in a terminal, in Markdown and on a page."""
+
+from lopt.evaluation.choices import DEFAULT, SINGLE, TUNED
+from lopt.evaluation.measures import SPEED_UP, SPEED_UP_IN_SECONDS
+from lopt.evaluation.scores import Difference, Score
+
+RATE = {DEFAULT: "", SINGLE: " (best rate)", TUNED: " (best per target)"}
+
+
+def name(score: Score) -> str:
+    """Return what a column or curve of this score is called.
+
+    **Example**
+
+    ```python
+    name(score)  # "Adam (best rate)"
+    ```
+    """
+    return score.optimizer + RATE[score.choice]
+
+
+def rate_text(score: Score) -> str:
+    """Return the learning rate if it was chosen, and is one.
+
+    **Example**
+
+    ```python
+    name(score) + rate_text(score)  # "Adam (best rate) at 0.01"
+    ```
+    """
+    chosen = score.choice != DEFAULT and score.learning_rate is not None
+    return f" at {score.learning_rate:g}" if chosen else ""
+
+
+def value_text(measure: str, value: float) -> str:
+    """Write a value of a measure; speed-ups, which are logarithms, as how many times that is.
+
+    **Example**
+
+    ```python
+    value_text("area", -1.25)  # "-1.250"
+    value_text("speed_up", 1.0)  # "2.00x"
+    ```
+    """
+    if measure not in (SPEED_UP, SPEED_UP_IN_SECONDS):
+        return f"{value:.3f}"
+    return f"{2.0**value:.2f}x" if abs(value) < 3 else f"{2.0**value:.3g}x"
+
+
+def interval_text(row: Score | Difference) -> str:
+    """Write a score or a difference with its interval.
+
+    **Example**
+
+    ```python
+    interval_text(score)  # "-1.250 [-1.402, -1.103]"
+    ```
+    """
+    value, low, high = (value_text(row.measure, one) for one in (row.value, row.low, row.high))
+    return f"{value} [{low}, {high}]"
+
+
+def difference_text(row: Difference) -> str:
+    """Write a difference with its interval and the verdict on ours.
+
+    **Example**
+
+    ```python
+    difference_text(report.differences("learned", "area")[0])  # "-0.310 [-0.401, -0.220] better"
+    ```
+    """
+    return f"{interval_text(row)} {row.verdict}"
+
+
+def part_text(part: int, whole: int) -> str:
+    """Write how many of how many.
+
+    **Example**
+
+    ```python
+    part_text(3, 8)  # "3 of 8"
+    ```
+    """
+    return f"{part} of {whole}"

@@ -1,0 +1,31 @@
+"""Reports of several releases and baselines as one: a page, plots and tables."""
+
+from prefect import flow
+
+from tasks import command_line, last_screen, terminal, tracking
+from tasks.comparison import merge_reports
+from tasks.references import ReportReference
+from tasks.scores import PAGE, log_report
+
+
+@flow(name="compare-reports", flow_run_name="compare-reports")
+def compare_reports(reports: list[str], parent_mlflow_run_id: str | None = None) -> ReportReference:
+    """Put reports on the same targets and seeds together, and compare all that they hold.
+
+    Args:
+        reports: What to compare, each a folder, runs:/ID of an evaluation in MLflow, or a model
+            version such as models:/learned-optimizer/2; NAME= before it says what it is called.
+        parent_mlflow_run_id: MLflow run of the cycle that this is a part of; empty for none.
+    """
+    terminal.heading("Comparison")
+    with tracking.tracked("compare-reports", {}, parent_mlflow_run_id) as mlflow_run_id:
+        merged = merge_reports(reports)
+        tracking.set_tags(mlflow_run_id, {"reports": " ".join(reports)})
+        log_report(mlflow_run_id, merged)
+    last_screen.show_scores(merged)
+    last_screen.show_page(mlflow_run_id, PAGE)
+    return merged
+
+
+if __name__ == "__main__":
+    command_line.main(compare_reports)

@@ -1,0 +1,134 @@
+"""Reports of several releases put together as one, from folders and from MLflow."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect import task
+
+from tasks import settings, tracking
+from tasks.references import ReportReference, short
+from tasks.scores import FOLDER
+
+if TYPE_CHECKING:
+    from lopt.evaluation import Report
+
+
+class SourceError(LookupError):
+    """A report that was named is not there."""
+
+
+@task(name="merge-reports")
+def merge_reports(sources: Sequence[str]) -> ReportReference:
+    """Read reports from where they are, write one report of them all, and return that.
+
+    A source is a folder, a URI of MLflow such as runs:/ID, or a model version such as
+    models:/learned-optimizer/2, whose newest report it is; before it may stand NAME=, which
+    is what its learned optimizer is called then. Raises `SourceError` for what is not there.
+    """
+    from lopt.evaluation import ReportError
+    from lopt.evaluation.merging import merged
+
+    reports: dict[str, Report] = {}
+    for source in sources:
+        name, report = _read(source)
+        if name in reports:
+            raise ReportError(
+                f"Two of the reports are called {name!r}, which tells them apart. Give them "
+                f"names: NAME={source}."
+            )
+        reports[name] = report
+    report = merged(reports)
+    directory = settings.reports_root() / f"compared-{short(report.digest)}"
+    report.write(directory)
+    return ReportReference(directory=str(directory), digest=report.digest)
+
+
+def _read(source: str) -> "tuple[str, Report]":
+    from lopt.evaluation import Report
+
+    name, given, place = source.partition("=")
+    if not given or Path(source).exists():
+        name, place = "", source
+    with _folder(place) as folder:
+        report = Report.read(folder)
+    return name or _default_name(place, report), report
+
+
+def _default_name(place: str, report: "Report") -> str:
+    if place.startswith("models:/"):
+        return place.removeprefix("models:/")
+    return f"learned {report.facts.get('release', report.digest)[:8]}"
+
+
+@contextmanager
+def _folder(place: str) -> Iterator[Path]:
+    """Give the folder of a report, copied from MLflow for as long as it is needed."""
+    if ":/" not in place:
+        yield Path(place)
+        return
+    with tempfile.TemporaryDirectory() as aside:
+        yield _downloaded(_artifacts(place), Path(aside))
+
+
+def _artifacts(place: str) -> str:
+    """Return the URI of the files of a report, for one of a run or of a model version."""
+    kind, _, rest = place.partition(":/")
+    if kind == "models":
+        return f"runs:/{_newest_run(place)}/{FOLDER}"
+    if kind == "runs" and "/" not in rest.strip("/"):
+        return f"runs:/{rest.strip('/')}/{FOLDER}"
+    return place
+
+
+def _newest_run(place: str) -> str:
+    """Return the run that evaluated the release of a model version last."""
+    digest = _release_digest(place)
+    found = tracking.client().search_runs(
+        [tracking.experiment_id()],
+        f"tags.`release.0` = '{digest}' and tags.`mlflow.source.name` = 'evaluate-release'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+    )
+    if not found:
+        raise SourceError(
+            f"{place} is the release {digest[:12]}, of which MLflow has no report. Make one: "
+            f"`python -m flows.evaluate_release --release {place}`."
+        )
+    return str(found[0].info.run_id)
+
+
+def _release_digest(place: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    name, _, alias = place.removeprefix("models:/").partition("@")
+    client = tracking.client()
+    try:
+        if alias:
+            version = client.get_model_version_by_alias(name, alias)
+        else:
+            version = client.get_model_version(*name.rpartition("/")[::2])
+    except MlflowException as error:
+        raise SourceError(
+            f"{place} is no model version in {settings.tracking_uri()}: {error.message}"
+        ) from error
+    return str(version.tags["release_digest"])
+
+
+def _downloaded(uri: str, aside: Path) -> Path:
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return Path(
+            download_artifacts(
+                artifact_uri=uri, dst_path=str(aside), tracking_uri=settings.tracking_uri()
+            )
+        )
+    except (MlflowException, OSError) as error:
+        raise SourceError(
+            f"{uri} cannot be fetched from {settings.tracking_uri()}: {error}. Name the folder of "
+            "a report, runs:/ID of a run of evaluate-release, or models:/NAME/VERSION."
+        ) from error

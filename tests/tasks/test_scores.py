@@ -1,0 +1,56 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tasks import scores, tracking
+from tasks.scores import metrics
+
+if TYPE_CHECKING:
+    from lopt.evaluation import Report
+
+pytestmark = pytest.mark.filterwarnings("default")
+MakeReport = Callable[..., "Report"]
+
+
+def two_releases(make_report: MakeReport) -> "Report":
+    from lopt.evaluation.merging import merged
+
+    one = make_report((1e-3, 1e-2), {})
+    return merged({"one": one, "version 2": one})
+
+
+def test_every_score_is_a_metric_and_the_differences_of_ours(make_report: MakeReport) -> None:
+    report = make_report((1e-3, 1e-2), {})
+    names = metrics(report)
+    assert {name.split("/")[1] for name in names} == {*report.measures, "difference"}
+    assert "evaluation/speed_up/digits/mlp/adam/best_single_rate" in names
+    assert "evaluation/difference/mean/adam/best_rate_per_target" in names
+
+
+def test_several_releases_have_differences_of_their_own(make_report: MakeReport) -> None:
+    names = metrics(two_releases(make_report))
+    for ours, other in (("one", "version_2"), ("version_2", "one")):
+        assert f"evaluation/difference/{ours}/mean/{other}/default_rate" in names
+
+
+def test_more_metrics_than_mlflow_takes_at_once_are_all_logged(
+    home: Path,
+) -> None:
+    values = {f"evaluation/{number}": float(number) for number in range(1201)}
+    with tracking.tracked("evaluate-release", {}) as mlflow_run_id:
+        tracking.log_metrics(mlflow_run_id, list(scores._batches(values)))
+    assert tracking.client().get_run(mlflow_run_id).data.metrics == values
+
+
+def test_a_page_says_by_which_command_and_commit_it_was_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "sys.orig_argv", ["/x/python", "-m", "flows.evaluate_release", "--set", "a b"]
+    )
+    monkeypatch.setattr("tasks.code_version.git_commit", lambda: "c0ffee")
+    told = scores._circumstances()
+    assert told["command"] == "python -m flows.evaluate_release --set 'a b'"
+    assert told["commit"] == "c0ffee"
