@@ -50,7 +50,7 @@ METRICS = """
 | evaluate-release | `evaluation/training_loss/...` | the loss after the last step, in the target's own units |
 | evaluate-release | `evaluation/speed_up/...`, `evaluation/speed_up_in_seconds/...` | log2 of how many times fewer steps, or seconds, than Adam's it takes to Adam's final loss, Adam at its best rate for the target (0: as many; higher is better); whoever never reaches that is charged with all its steps for the loss it ends with |
 | evaluate-release | `evaluation/difference/<target>/<optimizer>/<choice>` | area of the learned optimizer minus that of another |
-| evaluate-release | `evaluation/test_accuracy/...`, `evaluation/test_loss/...` | on test images, after the last step |
+| evaluate-release | `evaluation/test_accuracy/...`, `evaluation/test_loss/...`, `evaluation/training_accuracy/...` | after the last step, on test images, and on those of which the training loss is recorded |
 | compare-reports | the same | `evaluation/difference/<learned>/<target>/...` for each learned optimizer |
 """
 

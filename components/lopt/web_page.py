@@ -63,7 +63,7 @@ def details(summary: str, content: str) -> str:
     return f"<details><summary>{summary}</summary>{content}</details>"
 
 
-def numbers(named: Mapping[str, float]) -> str:
+def numbers(named: Mapping[str, int | float]) -> str:
     """Return a row of large numbers with their names below them.
 
     **Example**

@@ -46,7 +46,7 @@ def registered(digest: str) -> None:
     if not client.search_registered_models():
         client.create_registered_model("learned-optimizer")
     version = client.create_model_version(
-        "learned-optimizer", "models:/m-0", tags={"release_digest": digest}
+        "learned-optimizer", "file:///nowhere", tags={"release_digest": digest}
     )
     client.set_registered_model_alias("learned-optimizer", "champion", version.version)
 

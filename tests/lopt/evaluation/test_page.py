@@ -139,9 +139,9 @@ def test_a_profile_falls_from_all_pairs_to_the_share_of_the_fastest(report):
 def test_every_measure_has_a_map_of_which_one_is_seen(report):
     figure = heat_map(report)
     assert len(figure.data) == len(report.measures)
-    assert [bool(trace.visible) for trace in figure.data] == [True, *[False] * 5]
+    assert [bool(trace.visible) for trace in figure.data] == [True, *[False] * 4]
     (menu,) = figure.layout.updatemenus
-    assert [sum(button.args[0]["visible"]) for button in menu.buttons] == [1] * 6
+    assert [sum(button.args[0]["visible"]) for button in menu.buttons] == [1] * 5
 
 
 def test_the_brightest_of_a_row_is_the_best(report):

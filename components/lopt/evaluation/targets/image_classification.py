@@ -1,23 +1,23 @@
 """Networks that learn to classify the images of a data set."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import equinox as eqx
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32, Key
 
 from lopt.datasets import Split
+from lopt.evaluation.accuracy import BETTER, accuracies
 from lopt.evaluation.classification import Classification
 from lopt.evaluation.pieces import logits_in_pieces
 from lopt.evaluation.splits import standardised, stripes
 from lopt.evaluation.target import Better, Target
 from lopt.networks.mlp import MLP
 from lopt.problems.base import Params, Problem
-from lopt.problems.losses import cross_entropy
 
 
 class ImageClassification(Target):
-    """A network on images: training loss along the way, test loss and accuracy at the end.
+    """A network on images: training loss along the way, accuracies and test loss at the end.
 
     The network's initial params and the minibatches differ from seed to seed, the images do
     not. A generalization to another kind of problem where the ensemble holds no network, as
@@ -81,15 +81,13 @@ class ImageClassification(Target):
 
     def metrics(self, problem: Problem, params: Params) -> dict[str, Float[Array, ""]]:
         del problem
-        logits = logits_in_pieces(params, self.test_images, self.training.batch_size)
-        right = jnp.argmax(logits, axis=-1).astype(jnp.int32) == self.test_labels
-        return {
-            "test_loss": cross_entropy(logits, self.test_labels),
-            "test_accuracy": right.mean(dtype=jnp.float32),
-        }
+        test = self.test_images, self.test_labels
+        at_least = self.training.batch_size
+        logits_of = functools.partial(logits_in_pieces, params, at_least=at_least)
+        return accuracies(logits_of, self.training.full_batch(), test)
 
     def better(self) -> Mapping[str, Better]:
-        return {"test_loss": "lower", "test_accuracy": "higher"}
+        return BETTER
 
     @classmethod
     def examples(cls) -> Sequence[Target]:

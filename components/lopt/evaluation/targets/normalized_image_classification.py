@@ -1,12 +1,13 @@
 """Networks with batch normalization that learn to classify the images of a data set."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import equinox as eqx
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32, Key
 
 from lopt.datasets import Split
+from lopt.evaluation.accuracy import BETTER, accuracies
 from lopt.evaluation.classification_with_memory import (
     ClassificationWithMemory,
     NetworkWithMemory,
@@ -17,14 +18,13 @@ from lopt.evaluation.target import Better, Target
 from lopt.evaluation.with_memory import Memory, TargetWithMemory, WithMemory
 from lopt.networks.norm_convnet import NormConvNet
 from lopt.problems.base import Params
-from lopt.problems.losses import cross_entropy
 
 
 class NormalizedImageClassification(TargetWithMemory):
-    """As `ImageClassification`, of a network that remembers: training loss, test loss, accuracy.
+    """As `ImageClassification`, of a network that remembers.
 
-    All of them in inference mode, by the running averages of the training. They are where the
-    gradients were taken, which with attention is not where the losses are measured.
+    Losses and accuracies are in inference mode, by the running averages of the training. Those
+    are where the gradients were taken, which with attention is not where losses are measured.
 
     **Example**
 
@@ -83,15 +83,13 @@ class NormalizedImageClassification(TargetWithMemory):
         self, problem: WithMemory, params: Params, memory: Memory
     ) -> dict[str, Float[Array, ""]]:
         del problem
-        logits = inferred(params, memory, self.test_images, self.training.batch_size)
-        right = jnp.argmax(logits, axis=-1).astype(jnp.int32) == self.test_labels
-        return {
-            "test_loss": cross_entropy(logits, self.test_labels),
-            "test_accuracy": right.mean(dtype=jnp.float32),
-        }
+        test = self.test_images, self.test_labels
+        together = self.training.batch_size
+        logits_of = functools.partial(inferred, params, memory, together=together)
+        return accuracies(logits_of, self.training.full_batch(), test)
 
     def better(self) -> Mapping[str, Better]:
-        return {"test_loss": "lower", "test_accuracy": "higher"}
+        return BETTER
 
     @classmethod
     def examples(cls) -> Sequence[Target]:
