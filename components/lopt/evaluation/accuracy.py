@@ -19,8 +19,8 @@ BETTER: Mapping[str, Better] = {
 
 def accuracies(
     logits_of: Callable[[Images], Float[Array, "images classes"]],
-    training: Labelled,
-    test: Labelled,
+    training: tuple[Float[Array, "seen height width channels"], Int32[Array, " seen"]],
+    test: tuple[Float[Array, "others height width channels"], Int32[Array, " others"]],
 ) -> dict[str, Float[Array, ""]]:
     """Return the accuracy on training images, and loss and accuracy on test images.
 

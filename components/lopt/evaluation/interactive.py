@@ -148,6 +148,7 @@ def _traces(curve: LossCurve) -> "list[go.Scatter]":
     import plotly.graph_objects as go
 
     style = _style(curve.number) | ({"dash": "dash", "width": 1.5} if curve.second else {})
+    style |= {"width": 4} if curve.ours else {}
     red, green, blue = (int(style["color"][place : place + 2], 16) for place in (1, 3, 5))
     band = go.Scatter(
         x=_there_and_back(curve.steps),
@@ -155,7 +156,7 @@ def _traces(curve: LossCurve) -> "list[go.Scatter]":
         legendgroup=curve.label,
         showlegend=False,
         fill="toself",
-        fillcolor=f"rgba({red}, {green}, {blue}, {0.06 if curve.second else 0.15})",
+        fillcolor=f"rgba({red}, {green}, {blue}, {0.2 if curve.ours else 0.07})",
         line={"width": 0},
         hoverinfo="skip",
         mode="lines",

@@ -26,6 +26,8 @@ class LossCurve(NamedTuple):
     """Which of the report's optimizers it is."""
     second: bool
     """Whether the optimizer has a curve at another rate before."""
+    ours: bool
+    """Whether the optimizer is one of the report's own, which are to stand out."""
     steps: Int32[np.ndarray, " records"]
     low: Float64[np.ndarray, " records"]
     middle: Float64[np.ndarray, " records"]
@@ -53,11 +55,21 @@ def loss_curves(report: Report, target: str) -> Iterator[LossCurve]:
             rate = cell.learning_rates[0]
             if rate not in drawn:
                 chosen_rate = f"{RATE[choice]}, {rate:g}" if RATE[choice] else ""
-                yield _curve(cell, optimizer + chosen_rate, number, second=bool(drawn))
+                low, middle, high = _quartiles(cell)
+                yield LossCurve(
+                    label=optimizer + chosen_rate,
+                    number=number,
+                    second=bool(drawn),
+                    ours=optimizer in report.ours,
+                    steps=cell.steps,
+                    low=low,
+                    middle=middle,
+                    high=high,
+                    seconds_per_step=cell.seconds_per_step,
+                )
             drawn.add(rate)
 
 
-def _curve(cell: Cell, label: str, number: int, *, second: bool) -> LossCurve:
+def _quartiles(cell: Cell) -> Float64[np.ndarray, "3 records"]:
     relative = 10.0 ** log_relative_losses(cell.losses[0])
-    low, middle, high = np.quantile(relative, [0.25, 0.5, 0.75], axis=0)
-    return LossCurve(label, number, second, cell.steps, low, middle, high, cell.seconds_per_step)
+    return np.asarray(np.quantile(relative, [0.25, 0.5, 0.75], axis=0))

@@ -162,9 +162,11 @@ def _plot_curve(axes: "Axes", curve: LossCurve) -> None:
     colour, marker = COLOURS[curve.number % len(COLOURS)], MARKERS[_round(curve.number)]
     style = "--" if curve.second else "-"
     (line,) = axes.plot(curve.steps, curve.middle, style, color=colour, label=curve.label)
-    line.set(linewidth=1.6, marker=marker, markevery=0.1, markersize=4)
+    line.set(linewidth=2.8 if curve.ours else 1.4, zorder=3 if curve.ours else 2)
+    line.set(marker=marker, markevery=0.1, markersize=4)
     if not curve.second:
-        axes.fill_between(curve.steps, curve.low, curve.high, color=colour, alpha=0.15, lw=0)
+        alpha = 0.2 if curve.ours else 0.08
+        axes.fill_between(curve.steps, curve.low, curve.high, color=colour, alpha=alpha, lw=0)
 
 
 def _round(number: int) -> int:
