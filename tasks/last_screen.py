@@ -14,7 +14,7 @@ from tasks.score_table import LEGEND, score_table
 def show_scores(reference: ReportReference) -> None:
     """Print the table of scores and what it says; of several releases, against the first."""
     from lopt.evaluation import Report
-    from lopt.evaluation.words import missing, sentences, tuning
+    from lopt.evaluation.words import missing, summary, tuning, verdicts
 
     report = Report.read(Path(reference.directory))
     console = terminal.console()
@@ -22,7 +22,7 @@ def show_scores(reference: ReportReference) -> None:
         console.print(part)
     terminal.paragraph(LEGEND, "dim")
     terminal.paragraph(tuning(report))
-    for line in [*missing(report), *sentences(report)]:
+    for line in [*missing(report), *summary(report), *verdicts(report)]:
         terminal.paragraph(f"* {line}")
     for failure in report.failures:
         name = f"{failure.optimizer} on {failure.target}"

@@ -23,13 +23,14 @@ def score_page(report: "Report") -> str:
         reaching_table,
         score_table,
     )
-    from lopt.evaluation.words import missing, sentences, tuning
+    from lopt.evaluation.words import missing, summary, tuning, verdicts
 
     parts = [
         tuning(report),
-        "\n".join(f"* {line}" for line in [*missing(report), *sentences(report)]),
+        _list([*missing(report), *summary(report)]),
         "## All targets together",
         _markdown(overview_table(report)),
+        _list(verdicts(report)),
         "## Scores",
         "Mean over the steps of log10(loss / first loss), lower is better.",
         _markdown(score_table(report.scores(MEASURE))),
@@ -43,6 +44,10 @@ def score_page(report: "Report") -> str:
     for measure in report.measures[1:]:
         parts += [f"## {measure}", _markdown(score_table(report.scores(measure)))]
     return "\n\n".join(parts) + "\n"
+
+
+def _list(lines: list[str]) -> str:
+    return "\n".join(f"* {line}" for line in lines)
 
 
 def _markdown(table: "Table") -> str:

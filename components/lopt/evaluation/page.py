@@ -16,7 +16,7 @@ from lopt.evaluation.tables import (
     reaching_table,
     score_table,
 )
-from lopt.evaluation.words import missing, sentences, tuning
+from lopt.evaluation.words import missing, summary, tuning, verdicts
 from lopt.web_page import details, document, note, numbers
 
 if TYPE_CHECKING:
@@ -110,9 +110,10 @@ def _overview(report: Report) -> Iterator[str]:
     yield f'<p class="warning">{html.escape(tuning(report))}</p>'
     if lines := missing(report):
         yield _warning(lines)
+    yield _list(summary(report))
     yield _table(overview_table(report))
     yield note(AREA_WORDS)
-    yield "<ul>" + "".join(f"<li>{html.escape(one)}</li>" for one in sentences(report)) + "</ul>"
+    yield details("Who is better, one by one", _list(verdicts(report)))
     yield _plot(heat_map(report))
 
 
@@ -174,6 +175,10 @@ def _told(value: str) -> str:
 def _plot(figure: "go.Figure") -> str:
     config = {"displaylogo": False, "responsive": True}
     return str(figure.to_html(full_html=False, include_plotlyjs=False, config=config))
+
+
+def _list(lines: Sequence[str]) -> str:
+    return "<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in lines) + "</ul>"
 
 
 def _table(table: Table) -> str:

@@ -31,17 +31,33 @@ def tuning(report: Report) -> str:
     return f"{line} The others were: each {best} that are scored here, which favours them."
 
 
-def sentences(report: Report) -> list[str]:
-    """Say of each of ours how it compares with all others, how soon it is there, how it fails.
+def summary(report: Report) -> list[str]:
+    """Say of each of ours how soon it reaches Adam's final loss, and how often it diverges.
 
     **Example**
 
     ```python
-    for sentence in sentences(report):
+    summary(report)[-1]  # "Of ours, 0 of 64 trajectories diverged (0 %); ..."
+    ```
+    """
+    return [
+        line
+        for ours in report.ours
+        for line in (*_reaching(report, ours), _divergence(report, ours))
+    ]
+
+
+def verdicts(report: Report) -> list[str]:
+    """Say of each of ours how it compares with each other optimizer, and where it loses.
+
+    **Example**
+
+    ```python
+    for sentence in verdicts(report):
         print(sentence)
     ```
     """
-    return [line for ours in report.ours for line in (*verdict(report, ours), *speed(report, ours))]
+    return [line for ours in report.ours for line in verdict(report, ours)]
 
 
 def verdict(report: Report, ours: str) -> list[str]:
@@ -56,18 +72,6 @@ def verdict(report: Report, ours: str) -> list[str]:
     """
     others = [name for name in report.optimizers if name != ours]
     return [*(_sentence(report, ours, other) for other in others), *_losses(report, ours)]
-
-
-def speed(report: Report, ours: str) -> list[str]:
-    """Say how soon ours reaches Adam's final loss, where Adam is, and how often it diverges.
-
-    **Example**
-
-    ```python
-    speed(report, "learned")[-1]  # "Of ours, 0 of 64 trajectories diverged (0 %); ..."
-    ```
-    """
-    return [*_reaching(report, ours), _divergence(report, ours)]
 
 
 def missing(report: Report) -> list[str]:
@@ -176,17 +180,17 @@ def _divergence(report: Report, ours: str) -> str:
     rows = {(row.optimizer, row.choice): row for row in report.divergences()}
     mine = rows[ours, DEFAULT]
     others = [
-        f"{name} {row.diverged}"
+        f"{row.diverged} of {name}"
         for (name, choice), row in rows.items()
-        if name != ours and choice in {SINGLE, DEFAULT}
+        if name != ours and choice in {SINGLE, DEFAULT} and row.diverged
     ]
     of = "ours" if report.ours == (ours,) else ours
     return (
         f"Of {of}, {mine.diverged} of {mine.trajectories} trajectories diverged "
-        f"({100 * mine.fraction:.3g} %); of the others, at their best single rates: "
+        f"({100 * mine.fraction:.3g} %); of each of the others' at its best single rate: "
         f"{_listed(others)}."
     )
 
 
 def _listed(parts: Iterable[str]) -> str:
-    return ", ".join(parts) or "there are none"
+    return ", ".join(parts) or "none"
