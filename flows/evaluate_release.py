@@ -12,7 +12,7 @@ from tasks.evaluation import check_held_out, evaluate_cells, write_report
 from tasks.evaluation_targets import data_sets_of, target_references
 from tasks.references import ReportReference
 from tasks.releases import LATEST, find_release
-from tasks.scores import log_report
+from tasks.scores import PAGE, log_report
 from tasks.tracked_inputs import log_data_set, log_ensemble
 
 
@@ -47,6 +47,8 @@ def evaluate_release(
         report = write_report(evaluation, orders, failures)
         log_report(mlflow_run_id, report)
     last_screen.show_scores(report)
+    if parent_mlflow_run_id is None:
+        last_screen.show_page(mlflow_run_id, PAGE)
     return report
 
 

@@ -24,9 +24,6 @@ def show_scores(reference: ReportReference) -> None:
     terminal.paragraph(tuning(report))
     for line in [*missing(report), *summary(report), *verdicts(report)]:
         terminal.paragraph(f"* {line}")
-    for failure in report.failures:
-        name = f"{failure.optimizer} on {failure.target}"
-        terminal.paragraph(f"! {name} has failed, and is missing above: {failure.reason}")
 
 
 def show_version(version: ModelVersionReference) -> None:
