@@ -143,7 +143,7 @@ def test_a_mixture_leaves_what_has_no_derivative_to_evolution_strategies(getkey)
     )
     assert by_backprop.metrics["meta/nonfinite"] == PROBLEMS
     assert mixed.metrics["meta/nonfinite"] == by_es.metrics["meta/nonfinite"] == 0
-    assert mixed.metrics["meta/backprop_nonfinite"] == PROBLEMS
+    assert mixed.metrics["meta/left_to_es"] == PROBLEMS
     assert by_es.gradient.any()
     np.testing.assert_allclose(mixed.gradient, by_es.gradient, rtol=1e-4, atol=1e-6)
 
