@@ -49,6 +49,7 @@ class TargetReference(Reference):
 def refusals(conf: EvaluationConf) -> list[str]:
     """Say what is wrong with each name of a target that the conf gives, before any work."""
     from lopt.datasets import SOURCES
+    from lopt.datasets.streams import IMAGE_SOURCES
     from lopt.evaluation.named_targets import networks_by_name, problems_by_name
 
     networks, problems = networks_by_name(), problems_by_name()
@@ -56,23 +57,25 @@ def refusals(conf: EvaluationConf) -> list[str]:
     for name in dict.fromkeys(conf.targets):
         if name == HELD_OUT or name in problems:
             continue
-        source, network = SOURCES.get(_data_set(name)), networks.get(name.partition("/")[2])
-        if source is None or network is None:
+        shape, network = _shape(name), networks.get(name.rpartition("/")[2])
+        if shape is None or network is None:
             allowed = (
                 f"{HELD_OUT}, {', '.join(problems)}, or <data set>/<network> with a data set of "
-                f"{', '.join(SOURCES)} and a network of {', '.join(networks)}"
+                f"{', '.join(SOURCES)}, or such as {next(iter(IMAGE_SOURCES))}@32 of "
+                f"{', '.join(IMAGE_SOURCES)}, and a network of {', '.join(networks)}"
             )
             lines.append(f"{name!r} is not allowed; allowed: {allowed}")
-        elif refusal := network.refusal(source.schema.image_shape):
-            lines.append(f"{name!r} is not allowed; allowed: other data sets, for it {refusal}")
+        elif refusal := network.refusal(shape):
+            lines.append(f"{name!r} is not allowed; allowed: other images, for it {refusal}")
     return lines
 
 
 def data_sets_of(conf: EvaluationConf) -> tuple[str, ...]:
     """Return the names of the data sets that the targets of the conf need."""
-    from lopt.evaluation import named_targets
+    from lopt.evaluation.named_targets import problems_by_name
 
-    return named_targets.data_sets_of([name for name in conf.targets if name != HELD_OUT])
+    without = (HELD_OUT, *problems_by_name())
+    return tuple(dict.fromkeys(_data_set(name) for name in conf.targets if name not in without))
 
 
 def target_references(
@@ -116,10 +119,18 @@ def _group(reference: TargetReference, ensemble: EnsembleReference) -> "Target":
 @functools.lru_cache(maxsize=4)
 def _named(name: str, directory: str | None, steps: int, record_every: int) -> "Target":
     from lopt.datasets import open_dataset
-    from lopt.evaluation.named_targets import targets
+    from lopt.datasets.streams import open_encoded
+    from lopt.evaluation.image_streams import StreamName, streamed_target
+    from lopt.evaluation.named_targets import networks_by_name, targets
 
-    data_sets = {} if directory is None else {_data_set(name): open_dataset(Path(directory))}
-    (target,) = targets([name], data_sets, steps, record_every)
+    if directory is None:
+        (target,) = targets([name], {}, steps, record_every)
+    elif said := StreamName.of(name):
+        images, network = open_encoded(Path(directory)), networks_by_name()[said.network]
+        target = streamed_target(name, images, network, steps, record_every)
+    else:
+        data_sets = {_data_set(name): open_dataset(Path(directory))}
+        (target,) = targets([name], data_sets, steps, record_every)
     return target
 
 
@@ -137,4 +148,19 @@ def _held_out(conf: EvaluationConf, held_out: EnsembleReference) -> list[TargetR
 
 def _data_set(target: str) -> str:
     """Return the name of the data set of a target: what its own name begins with."""
-    return target.partition("/")[0]
+    from lopt.evaluation.image_streams import StreamName
+
+    said = StreamName.of(target)
+    return said.images if said else target.partition("/")[0]
+
+
+def _shape(target: str) -> tuple[int, int, int] | None:
+    """Return how large a network sees the images of a target, `None` if there are none such."""
+    from lopt.datasets import SOURCES
+    from lopt.datasets.streams import IMAGE_SOURCES
+    from lopt.evaluation.image_streams import StreamName
+
+    if said := StreamName.of(target):
+        return (said.pixels, said.pixels, 3) if said.images in IMAGE_SOURCES else None
+    source = SOURCES.get(_data_set(target))
+    return source and source.schema.image_shape

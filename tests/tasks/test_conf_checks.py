@@ -160,7 +160,9 @@ def test_targets_that_there_are_not_are_refused_naming_those_that_are() -> None:
     assert "papers/rosenbrock" in line
     assert "<data set>/<network> with a data set of digits, " in line
     (line,) = refused("targets=[digits/resnet50]")
-    assert "other data sets, for it needs images of at least" in line
+    assert "other images, for it needs images of at least" in line
+    (line,) = refused("targets=[encoded_digits@16/resnet50, encoded_digits@32/resnet50]")
+    assert line.startswith("evaluation.targets: 'encoded_digits@16/resnet50' is not allowed")
     (line,) = refused("targets=[held_out, held_out]")
     assert line == "evaluation.targets: 'held_out' is there more than once; allowed: each once"
 

@@ -21,7 +21,6 @@ from lopt.evaluation.targets.normalized_image_classification import NormalizedIm
 from lopt.evaluation.targets.streamed import StreamedTarget
 from lopt.problems.base import Batch
 
-BATCH_SIZE = 64
 MEASURED = 512
 """Images of either split on which losses and accuracy are measured."""
 _NAME = re.compile(r"(?P<images>.+)@(?P<pixels>[1-9]\d*)/(?P<network>[^/]+)")
@@ -50,9 +49,14 @@ class StreamName:
 
 
 def streamed_target(
-    name: str, images: EncodedSet, network: ImageNetwork, steps: int, record_every: int
+    name: str,
+    images: EncodedSet,
+    network: ImageNetwork,
+    steps: int,
+    record_every: int,
+    batch_size: int = 64,
 ) -> StreamedTarget:
-    """Return the target of this name, in minibatches of 64.
+    """Return the target of this name, the network being the one that it says.
 
     Losses and accuracy are measured on the first 512 images of the training and the test split,
     each in its middle, for they have to be on the device in every step.
@@ -72,9 +76,9 @@ def streamed_target(
     shape = (said.pixels, said.pixels, 3)
     if refusal := network.refusal(shape):
         raise ValueError(f"The target {name!r} {refusal}. Take more pixels.")
-    train, test = (_middles(images, split, said.pixels) for split in ("train", "test"))
+    train, test = (_middles(images, split, said.pixels, batch_size) for split in ("train", "test"))
     drawn = network.of_size(shape, images.manifest.classes)
-    sizes = {"network": drawn, "batch_size": BATCH_SIZE, "measured": MEASURED}
+    sizes = {"network": drawn, "batch_size": batch_size, "measured": MEASURED}
     measured: Target
     if network.remembers:
         remembering = ClassificationWithMemory(*train, **sizes)
@@ -82,7 +86,7 @@ def streamed_target(
     else:
         problem = Classification(*train, **sizes)
         measured = ImageClassification(name, steps, record_every, problem, *test)
-    minibatches = ImageMinibatches(images.directory, said.pixels)
+    minibatches = ImageMinibatches(images.directory, said.pixels, batch_size)
     return StreamedTarget(name, steps, record_every, measured, minibatches, _on_device)
 
 
@@ -93,35 +97,40 @@ class ImageMinibatches:
     **Example**
 
     ```python
-    images, labels = next(ImageMinibatches(directory, pixels=224).batches(seed=0, step=0))
+    images, labels = next(ImageMinibatches(directory, 224, 64).batches(seed=0, step=0))
     ```
     """
 
     directory: Path
     pixels: int
+    batch_size: int
 
     def batches(self, seed: int, step: int) -> Generator[Batch, None, None]:
         """Yield images as bytes, and labels; see `Minibatches`."""
         stream = open_stream(
-            self.directory, "train", batch_size=BATCH_SIZE, image_size=self.pixels, seed=seed
+            self.directory,
+            "train",
+            batch_size=self.batch_size,
+            image_size=self.pixels,
+            seed=seed,
         )
         with closing(stream.batches(stream.position(step))) as batches:
             for _, batch in batches:
                 yield batch["images"], batch["labels"]
 
 
-def _middles(images: EncodedSet, split: str, pixels: int) -> Batch:
+def _middles(images: EncodedSet, split: str, pixels: int, batch_size: int) -> Batch:
     """Return the first images of a split as they are evaluated, and their labels."""
     stream = open_stream(
-        images.directory, split, batch_size=BATCH_SIZE, image_size=pixels, training=False
+        images.directory, split, batch_size=batch_size, image_size=pixels, training=False
     )
     with closing(stream.batches()) as batches:
-        found = [batch for _, batch in itertools.islice(batches, MEASURED // BATCH_SIZE)]
+        found = [batch for _, batch in itertools.islice(batches, -(-MEASURED // batch_size))]
     labels = np.concatenate([batch["labels"] for batch in found])
+    seen = np.concatenate([batch["images"] for batch in found])
     # The last batch of a small split is filled up.
     real = labels != NO_LABEL
-    pixels_of = np.concatenate([batch["images"] for batch in found])
-    return _on_device((pixels_of[real], labels[real]))
+    return _on_device((seen[real][:MEASURED], labels[real][:MEASURED]))
 
 
 def _on_device(batch: Batch) -> Batch:

@@ -1,0 +1,78 @@
+"""Laws of targets whose images are decoded while a network learns from them."""
+
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import optax
+import pytest
+
+from lopt.datasets.streams import EncodedSet, standardised
+from lopt.datasets.streams.preparation import prepare_source
+from lopt.evaluation import Candidate, evaluate_one
+from lopt.evaluation.image_streams import ImageMinibatches, StreamName, streamed_target
+from lopt.evaluation.named_targets import networks_by_name
+from tests.lopt.datasets.streams.pictures import PICTURES
+
+BATCH_SIZE = 8
+NETWORKS = networks_by_name()
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> EncodedSet:
+    return prepare_source(PICTURES, tmp_path_factory.mktemp("datasets"), Path())
+
+
+def target_of(pictures, network):
+    name = f"pictures@8/{network}"
+    return streamed_target(name, pictures, NETWORKS[network], 4, 2, BATCH_SIZE)
+
+
+@pytest.mark.parametrize("network", ["softmax", "convnet-batchnorm"])
+def test_a_network_learns_from_pictures_while_they_are_decoded(pictures, network, getkey):
+    target, key = target_of(pictures, network), getkey()
+    cell = evaluate_one(target, Candidate("SGD", optax.sgd, (1e-3, 1e-2)), 2, key)
+    assert cell.target == f"pictures@8/{network}"
+    assert not cell.diverged.any()
+    assert (cell.losses[:, :, -1] != cell.losses[:, :, 0]).all()
+    assert {"test_loss", "test_accuracy"} == set(cell.metrics)
+    again = evaluate_one(target_of(pictures, network), Candidate("b", optax.sgd, (1e-2,)), 2, key)
+    np.testing.assert_allclose(again.losses[0], cell.losses[1], rtol=1e-5)
+
+
+def test_the_minibatches_of_a_seed_are_the_same_from_any_step_on(pictures):
+    minibatches = ImageMinibatches(pictures.directory, 8, BATCH_SIZE)
+
+    def taken(seed, step, number):
+        with closing(minibatches.batches(seed, step)) as batches:
+            return list(islice(batches, number))
+
+    for one, other in zip(taken(3, 0, 5)[2:], taken(3, 2, 3), strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[1], other[1])
+    assert not np.array_equal(taken(4, 0, 1)[0][0], taken(3, 0, 1)[0][0])
+
+
+def test_losses_are_measured_on_the_middles_of_the_first_pictures_of_either_split(pictures):
+    target = target_of(pictures, "softmax")
+    assert target.measured.training.images.shape == (23, 8, 8, 3)
+    assert target.measured.test_images.shape == (5, 8, 8, 3)
+    labels = [pictures.images("test")[place].label for place in range(5)]
+    assert target.measured.test_labels.tolist() == labels
+    assert np.abs(target.measured.test_images).max() <= float(
+        standardised(np.full(3, 255, np.uint8)).max()
+    )
+
+
+def test_names_say_images_pixels_and_network():
+    assert StreamName.of("a/64x64@64/resnet50") == StreamName("a/64x64", 64, "resnet50")
+    for name in ("digits/mlp", "a@0/mlp", "a@b/mlp", "a@8/", "a@8"):
+        assert StreamName.of(name) is None
+
+
+def test_pixels_that_a_network_cannot_take_and_names_of_another_form_are_refused(pictures):
+    with pytest.raises(ValueError, match=r"pictures@8/resnet50.*at least 32.*Take more pixels"):
+        target_of(pictures, "resnet50")
+    with pytest.raises(ValueError, match="does not say <images>@<pixels>/<network>"):
+        streamed_target("pictures", pictures, NETWORKS["softmax"], 4, 2)
