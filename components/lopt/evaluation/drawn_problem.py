@@ -18,7 +18,8 @@ class DrawnProblem:
     **Example**
 
     ```python
-    ROSENBROCK = DrawnProblem("papers/rosenbrock", {"problem": "Rosenbrock"})
+    spec = {"problem": "TwoDimensional", "function": "Rosenbrock"}
+    ROSENBROCK = DrawnProblem("papers/rosenbrock", spec)
     target = ROSENBROCK.target(steps=500)
     ```
     """

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from typing import Any
 
 import jax
 import numpy as np
@@ -37,7 +38,8 @@ def feed(
         yield (_stacked([_next(stream, at_once) for stream in streams]) for _ in itertools.count())
 
 
-def _next(stream: Iterator[Batch], at_once: int) -> Batch:
+# Those of the host are arrays of numpy.
+def _next(stream: Iterator[Any], at_once: int) -> Any:
     found = list(itertools.islice(stream, at_once))
     if len(found) < at_once:
         raise ValueError(
@@ -47,5 +49,5 @@ def _next(stream: Iterator[Batch], at_once: int) -> Batch:
     return jax.tree.map(lambda *leaves: np.stack(leaves), *found)
 
 
-def _stacked(of_seeds: list[Batch]) -> Batch:
+def _stacked(of_seeds: list[Any]) -> Batch:
     return jax.device_put(jax.tree.map(lambda *leaves: np.stack(leaves), *of_seeds))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -133,6 +134,6 @@ def _middles(images: EncodedSet, split: str, pixels: int, batch_size: int) -> Ba
     return _on_device((seen[real][:MEASURED], labels[real][:MEASURED]))
 
 
-def _on_device(batch: Batch) -> Batch:
+def _on_device(batch: Any) -> Batch:
     images, labels = batch
     return standardised(images), jnp.asarray(labels)

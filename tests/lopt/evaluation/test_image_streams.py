@@ -36,7 +36,7 @@ def test_a_network_learns_from_pictures_while_they_are_decoded(pictures, network
     assert cell.target == f"pictures@8/{network}"
     assert not cell.diverged.any()
     assert (cell.losses[:, :, -1] != cell.losses[:, :, 0]).all()
-    assert {"test_loss", "test_accuracy"} == set(cell.metrics)
+    assert {"test_loss", "test_accuracy", "training_accuracy"} == set(cell.metrics)
     again = evaluate_one(target_of(pictures, network), Candidate("b", optax.sgd, (1e-2,)), 2, key)
     np.testing.assert_allclose(again.losses[0], cell.losses[1], rtol=1e-5)
 

@@ -15,7 +15,7 @@ def _noisy(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 _QUADRATIC = {"problem": "Quadratic", "dimensions": 20}
-_ROSENBROCK = {"problem": "Rosenbrock"}
+_ROSENBROCK = {"problem": "TwoDimensional", "function": "Rosenbrock"}
 _SOFTMAX = {"problem": "SoftmaxRegression", "features": 10, "samples": 10_000, "batch_size": 100}
 _MLP = {
     "problem": "FullyConnected",
