@@ -86,7 +86,7 @@ def work_of(target: Target, candidate: Candidate, keys: Key[Array, " seeds"]) ->
         starts=_begin_all(target, keys),
         keys=keys,
     )
-    return Work(program, streamed and streamed.minibatches)
+    return Work(program, None if streamed is None else streamed.minibatches)
 
 
 def first_state(work: Work) -> CellState:

@@ -79,13 +79,14 @@ def streamed_target(
         raise ValueError(f"The target {name!r} {refusal}. Take more pixels.")
     train, test = (_middles(images, split, said.pixels, batch_size) for split in ("train", "test"))
     drawn = network.of_size(shape, images.manifest.classes)
-    sizes = {"network": drawn, "batch_size": batch_size, "measured": MEASURED}
     measured: Target
     if network.remembers:
-        remembering = ClassificationWithMemory(*train, **sizes)
+        remembering = ClassificationWithMemory(
+            *train, network=drawn, batch_size=batch_size, measured=MEASURED
+        )
         measured = NormalizedImageClassification(name, steps, record_every, remembering, *test)
     else:
-        problem = Classification(*train, **sizes)
+        problem = Classification(*train, network=drawn, batch_size=batch_size, measured=MEASURED)
         measured = ImageClassification(name, steps, record_every, problem, *test)
     minibatches = ImageMinibatches(images.directory, said.pixels, batch_size)
     return StreamedTarget(name, steps, record_every, measured, minibatches, _on_device)
