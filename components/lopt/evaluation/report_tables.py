@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from lopt.evaluation.cell import Cell
 
 if TYPE_CHECKING:
     import pandas as pd
-    from _typeshed import DataclassInstance
 
 _CELL = ["target", "optimizer"]
 _TRAJECTORY = [*_CELL, "learning_rate", "seed"]
@@ -68,7 +67,7 @@ def times_table(cells: Sequence[Cell]) -> "pd.DataFrame":
     return table.astype({"seconds_per_step": np.float64})
 
 
-def rows_table(rows: "Sequence[DataclassInstance]") -> "pd.DataFrame":
+def rows_table(rows: Sequence[Any]) -> "pd.DataFrame":
     """Return a row for each of some dataclasses of one kind, with their properties, too.
 
     **Example**

@@ -191,10 +191,9 @@ def test_memory_does_not_grow_with_the_number_of_steps(noisy_quadratics, getkey)
         long = dataclasses.replace(noisy_quadratics, steps=steps, record_every=steps // 4)
         work = prepared(long, ADAM, 2, getkey())
         trajectories = first_state(work).trajectories
-        program = cell_states._advance_all.lower(
-            (work, cell_states._span(0, 5), None), trajectories
-        )
-        found = program.compile().compiled.memory_analysis()
+        given = (work.program, cell_states._span(0, 5), None)
+        lowered = cell_states._advance_all.lower(given, trajectories)
+        found = lowered.compile().compiled.memory_analysis()
         return found.temp_size_in_bytes, found.output_size_in_bytes
 
     assert taken(12) == taken(100_000)
