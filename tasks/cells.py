@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
-from tasks import terminal
+from tasks import code_version, terminal
 from tasks.cell_orders import CellOrder, candidate_of
 from tasks.errors import may_pass
 from tasks.evaluation_targets import target_of
@@ -35,6 +35,10 @@ class CellStoppedError(RuntimeError):
     """The evaluation was stopped while this cell was computed."""
 
 
+class OtherCodeError(RuntimeError):
+    """A worker does not run the code that the evaluation runs."""
+
+
 @task(
     name="evaluate-cell",
     task_run_name="{order.name}",
@@ -45,6 +49,7 @@ class CellStoppedError(RuntimeError):
 )
 def evaluate_cell(order: CellOrder, checkpoint_seconds: float) -> str:
     """Compute a cell and write it, or find it written; return its folder."""
+    _refuse_other_code(order)
     from lopt.evaluation import Report
 
     with _workshop(order) as workshop:
@@ -52,6 +57,17 @@ def evaluate_cell(order: CellOrder, checkpoint_seconds: float) -> str:
             cell = _computed(order, checkpoint_seconds, workshop)
             Report((cell,), order.facts).write(order.directory)
     return str(order.directory)
+
+
+def _refuse_other_code(order: CellOrder) -> None:
+    """Leave no cell under a digest of other code: workers of a cluster outlive their code."""
+    running = code_version.running_library()
+    if running != order.library:
+        raise OtherCodeError(
+            f"This worker computes with other code or another device ({running[:12]}) than the "
+            f"evaluation asks for ({order.library[:12]}). Restart the workers of the cluster, with "
+            "the same code, packages and kind of device as where the flow runs."
+        )
 
 
 def find_cell(order: CellOrder) -> "Cell | None":
@@ -95,16 +111,23 @@ def _computed(order: CellOrder, checkpoint_seconds: float, workshop: Path) -> "C
 
 
 def _restored(first: Any, workshop: Path) -> Any:
-    from lopt.checkpoint import Checkpoints
+    from lopt.checkpoint import CheckpointError, Checkpoints
 
     if not (workshop / "checkpoints").is_dir():
         return first
-    with Checkpoints(workshop / "checkpoints", keep=2) as checkpoints:
-        for damage in checkpoints.set_aside_damaged():
-            terminal.warn(f"checkpoint {damage.meta_step} is damaged: now in {damage.moved_to}.")
-        if checkpoints.latest() is None:
-            return first
-        return checkpoints.restore(like=first)[0]
+    try:
+        with Checkpoints(workshop / "checkpoints", keep=2) as checkpoints:
+            for damage in checkpoints.set_aside_damaged():
+                terminal.warn(f"checkpoint {damage.meta_step} is damaged: now in {damage.moved_to}")
+            if checkpoints.latest() is None:
+                return first
+            return checkpoints.restore(like=first)[0]
+    except CheckpointError as error:
+        # Of a cell all can be computed again.
+        aside = workshop.with_name(f"damaged-{workshop.name}-{uuid.uuid4().hex[:8]}")
+        (workshop / "checkpoints").rename(aside)
+        terminal.warn(f"{workshop.name} begins anew; its checkpoints are in {aside}: {error}")
+        return first
 
 
 def _keep(order: CellOrder, state: Any, workshop: Path) -> None:
@@ -125,13 +148,14 @@ def _check_stopped() -> None:
 def _workshop(order: CellOrder) -> Iterator[Path]:
     """Give a folder for what is not finished, kept from other processes; a success removes it."""
     folder = order.directory.with_name(f"{order.directory.name}.begun")
-    folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as kept:
         while True:
+            folder.mkdir(parents=True, exist_ok=True)
             try:
                 kept.enter_context(locked(folder / "lock", wait=False))
                 break
-            except BlockingIOError:
+            # The second where it has just been removed by who has finished the cell.
+            except (BlockingIOError, FileNotFoundError):
                 # Not by waiting for the lock, in which nothing could stop a thread.
                 _check_stopped()
                 time.sleep(SECONDS_BETWEEN_LOOKS)

@@ -1,5 +1,6 @@
 """Which code is running: the git commit and the lock file, for provenance and tags."""
 
+import functools
 import hashlib
 import subprocess
 from importlib.metadata import version
@@ -7,8 +8,8 @@ from pathlib import Path
 
 from tasks.settings import REPOSITORY
 
-# What computes; the rest of the locked packages decides nothing.
-PACKAGES = ("equinox", "jax", "jaxlib", "numpy", "optax")
+# What computes and what decodes images; the rest of the locked packages decides nothing.
+PACKAGES = ("equinox", "grain", "jax", "jaxlib", "numpy", "optax", "pillow")
 
 
 def git_commit() -> str | None:
@@ -35,7 +36,16 @@ def library_digest() -> str:
     """
     import jax
 
-    return source_digest(jax.default_backend())
+    return source_digest(jax.default_backend(), jax.devices()[0].device_kind)
+
+
+@functools.cache
+def running_library() -> str:
+    """Return the `library_digest` of the code that this process runs, however old that is.
+
+    That of when it was asked for first: what lies on the disk may be newer later on.
+    """
+    return library_digest()
 
 
 def source_digest(*more: str) -> str:

@@ -88,7 +88,8 @@ def _newest_run(place: str) -> str:
     digest = _release_digest(place)
     found = tracking.client().search_runs(
         [tracking.experiment_id()],
-        f"tags.`release.0` = '{digest}' and tags.`mlflow.source.name` = 'evaluate-release'",
+        f"tags.`release.0` = '{digest}' and tags.`mlflow.source.name` = 'evaluate-release' "
+        "and attributes.status = 'FINISHED'",
         order_by=["attributes.start_time DESC"],
         max_results=1,
     )
@@ -114,6 +115,11 @@ def _release_digest(place: str) -> str:
         raise SourceError(
             f"{place} is no model version in {settings.tracking_uri()}: {error.message}"
         ) from error
+    if "release_digest" not in version.tags:
+        raise SourceError(
+            f"{place} is a model version without the tag release_digest, so lopt has not published "
+            "it. Name one that has it, the folder of a report, or runs:/ID of an evaluation."
+        )
     return str(version.tags["release_digest"])
 
 

@@ -48,6 +48,8 @@ def mistakes(conf: Conf, sections: Sequence[str]) -> list[str]:
         lines += _rates(conf.evaluation)
         lines += _names(conf.evaluation)
         lines += _cluster(conf.evaluation)
+    if "evaluation" in sections:
+        lines += _images(conf, sections)
     if "evaluation" in sections and conf.evaluation.held_out_seed == conf.ensemble.seed:
         lines.append(
             f"evaluation.held_out_seed: {conf.evaluation.held_out_seed} is not allowed; "
@@ -209,24 +211,43 @@ def _cluster(conf: EvaluationConf) -> list[str]:
 
 
 def _manual_files(conf: DatasetsConf) -> list[str]:
+    return [
+        f"datasets.manual_files: {conf.manual_files!r} is not allowed; "
+        f"allowed: a folder with all that datasets.names needs. {lacking}"
+        for lacking in _lacking(conf.names, conf.manual_files).values()
+    ]
+
+
+def _images(conf: Conf, sections: Sequence[str]) -> list[str]:
+    """Refuse to evaluate on images that are neither prepared nor can be."""
+    from tasks.evaluation_targets import data_sets_of
+
+    prepared = conf.datasets.names if "datasets" in sections else ()
+    names = [name for name in data_sets_of(conf.evaluation) if name not in prepared]
+    return [
+        f"evaluation.targets: those on {name} are not allowed; allowed: on what is prepared. "
+        f"`python -m flows.prepare_datasets --set names=[{name}] --set manual_files=DIR` does "
+        f"that. {lacking}"
+        for name, lacking in _lacking(names, conf.datasets.manual_files).items()
+    ]
+
+
+def _lacking(names: Sequence[str], manual_files: str) -> dict[str, str]:
     """Look for files that nobody can download, unless what they are for is prepared already."""
     from lopt.datasets import NotPreparedError
     from lopt.datasets.streams import IMAGE_SOURCES, images_directory, missing_files
 
-    lines = []
-    for name in dict.fromkeys(conf.names):
+    lacking = {}
+    for name in dict.fromkeys(names):
         if name not in IMAGE_SOURCES:
             continue
         try:
             images_directory(name, settings.datasets_root())
         except NotPreparedError:
-            lacking = missing_files(IMAGE_SOURCES[name], Path(conf.manual_files).expanduser())
-            if lacking:
-                lines.append(
-                    f"datasets.manual_files: {conf.manual_files!r} is not allowed; "
-                    f"allowed: a folder with all that datasets.names needs. {lacking}"
-                )
-    return lines
+            missing = missing_files(IMAGE_SOURCES[name], Path(manual_files).expanduser())
+            if missing:
+                lacking[name] = missing
+    return lacking
 
 
 def _alias(conf: PublicationConf) -> list[str]:

@@ -1,5 +1,6 @@
 """Comparing a release with hand-made optimizers: cells by a task runner, a report of them all."""
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,16 +28,31 @@ class NothingToReportError(RuntimeError):
 def check_held_out(
     conf: EvaluationConf, held_out: EnsembleReference, release: ReleaseReference
 ) -> None:
-    """Raise `NotHeldOutError` if the release was trained on the held-out ensemble itself."""
+    """Raise `NotHeldOutError` if the release was trained or chosen on the held-out problems."""
     from lopt.loading import load
 
     provenance = load(release.directory).provenance
-    if provenance is not None and provenance.ensemble_digest == held_out.digest:
+    if provenance is None:
+        return
+    if conf.held_out_seed == _validation_seed(provenance.conf):
+        raise NotHeldOutError(
+            f"The release {release.directory} is the checkpoint that was the best on the problems "
+            f"that the seed {conf.held_out_seed} draws, so evaluation.held_out_seed has to be "
+            "another one."
+        )
+    if provenance.ensemble_digest == held_out.digest:
         raise NotHeldOutError(
             f"The release {release.directory} was trained on the very ensemble "
             f"({held_out.digest[:12]}) that evaluation.held_out_seed = {conf.held_out_seed} draws: "
             "nothing would be held out. Choose another held_out_seed."
         )
+
+
+def _validation_seed(conf: str | None) -> int | None:
+    """Return the seed of the problems on which a meta-training's best checkpoint was chosen."""
+    known = {} if conf is None else json.loads(conf)
+    seed: int | None = known.get("meta_training", {}).get("validation_seed")
+    return seed
 
 
 def evaluate_cells(conf: EvaluationConf, orders: Sequence[CellOrder]) -> "list[Failure]":

@@ -57,7 +57,7 @@ def refusals(conf: EvaluationConf) -> list[str]:
     for name in dict.fromkeys(conf.targets):
         if name == HELD_OUT or name in problems:
             continue
-        shape, network = _shape(name), networks.get(name.rpartition("/")[2])
+        shape, network = _shape(name), networks.get(_network(name))
         if shape is None or network is None:
             allowed = (
                 f"{HELD_OUT}, {', '.join(problems)}, or <data set>/<network> with a data set of "
@@ -152,6 +152,14 @@ def _data_set(target: str) -> str:
 
     said = StreamName.of(target)
     return said.images if said else target.partition("/")[0]
+
+
+def _network(target: str) -> str:
+    """Return the name of the network of a target: what its own name ends with."""
+    from lopt.evaluation.image_streams import StreamName
+
+    said = StreamName.of(target)
+    return said.network if said else target.partition("/")[2]
 
 
 def _shape(target: str) -> tuple[int, int, int] | None:

@@ -65,6 +65,9 @@ def meta_train_segment(
     """
     with _opened(run) as checkpoints, _best(run) as best:
         meta_state = _restored(run, conf, ensemble, checkpoints)
+        # Kept by a segment that died before its own checkpoint: it is taken again.
+        for newer in best.set_aside_newer(int(meta_state.meta_step)):
+            terminal.say(f"  the best checkpoint is newer than the run's newest: now in {newer}")
         if int(meta_state.meta_step) < last_meta_step:
             with together(run, conf, ensemble, held_out, last_meta_step) as others:
                 progress = _Progress(run, conf, ensemble, others.given(meta_state), others)
@@ -76,11 +79,11 @@ def meta_train_segment(
                     trained = others.whole(progress.meta_state)
                     first = initial_meta_state(run, conf, ensemble)
                     meta_state = judged(conf, best, first, trained, found, _facts(run))
+                    progress.log(last_meta_step)
+                    checkpoints.save(last_meta_step, meta_state, _facts(run))
                 except (KeyboardInterrupt, SystemExit, TerminationSignal):
                     progress.keep(checkpoints, last_meta_step)
                     raise
-                progress.log(last_meta_step)
-                checkpoints.save(last_meta_step, meta_state, _facts(run))
         return _reference(checkpoints, int(meta_state.meta_step))
 
 
@@ -164,7 +167,7 @@ class _Progress:
         self._others = others
         self.meta_state = self._state_before = meta_state
         self._rows_of, self._rows = _meta_rows(run, ensemble), list[Row]()
-        self._waiting: MetaMetrics | None = None
+        self._waiting: tuple[MetaMetrics, ...] = ()
 
     def train(self, last_meta_step: int) -> None:
         """Take the meta-steps up to this one."""
@@ -179,11 +182,11 @@ class _Progress:
             mesh=mesh_of(self._conf),
         )
         for newest, metrics in self._others.turns(states):
-            # A dispatch late, so that the device does not wait for the metrics to be fetched.
-            before, self._waiting = self._waiting, metrics
+            self._waiting += (metrics,)
             self._state_before, self.meta_state = self.meta_state, newest
-            self._fetch(before)
-        self._fetch_last()
+            # A dispatch late, so that the device does not wait for the metrics to be fetched.
+            self._fetch_all_but(1)
+        self._fetch_all_but(0)
 
     def note(self, meta_step: int, metrics: dict[str, float]) -> None:
         """Add metrics to those of a meta-step."""
@@ -198,8 +201,22 @@ class _Progress:
         """Save a checkpoint of the last dispatch that is done, and log the rows up to it.
 
         Where all are done it is the one before: what is validated after the last is still to be.
+        Whoever stops a run is not told of anything else: what cannot be kept is done again.
         """
-        self._fetch_last()
+        from mlflow.exceptions import MlflowException
+
+        from lopt.checkpoint import CheckpointError
+
+        try:
+            self._keep(checkpoints, last_meta_step)
+        except (OSError, RuntimeError, MlflowException, CheckpointError) as error:
+            terminal.warn(
+                f"stopped, but what came after the checkpoint of meta-step "
+                f"{checkpoints.latest() or 0} is not kept: {type(error).__name__}: {error}"
+            )
+
+    def _keep(self, checkpoints: "Checkpoints", last_meta_step: int) -> None:
+        self._fetch_all_but(0)
         all_done = int(self.meta_state.meta_step) == last_meta_step
         state = self._state_before if all_done else self.meta_state
         meta_step = int(state.meta_step)
@@ -209,15 +226,14 @@ class _Progress:
             checkpoints.save(meta_step, whole, _facts(self._run))
             terminal.say(f"  stopped: checkpoint of meta-step {meta_step} is saved")
 
-    def _fetch_last(self) -> None:
-        waiting, self._waiting = self._waiting, None
-        self._fetch(waiting)
+    def _fetch_all_but(self, count: int) -> None:
+        while len(self._waiting) > count:
+            self._fetch(self._waiting[0])
 
-    def _fetch(self, metrics: "MetaMetrics | None") -> None:
-        if metrics is None:
-            return
+    def _fetch(self, metrics: "MetaMetrics") -> None:
         rows = self._rows_of.of(metrics)
-        self._rows += rows
+        # Not before: a signal comes while the device is waited for, and then they wait on.
+        self._rows, self._waiting = self._rows + rows, self._waiting[1:]
         if any(row.get("meta/nonfinite") for _, row in rows):
             _say_faults(metrics)
         meta_step, row = rows[-1]

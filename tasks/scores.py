@@ -35,12 +35,13 @@ def log_report(mlflow_run_id: str, reference: ReportReference) -> None:
     report = Report.read(directory)
     markdown = score_page(report)
     tracking.log_metrics(mlflow_run_id, list(_batches(metrics(report))))
-    tracking.set_tags(mlflow_run_id, {"report": report.digest, **_releases(report)})
     tracking.log_files(mlflow_run_id, sorted(directory.iterdir()), FOLDER)
     tracking.client().log_text(mlflow_run_id, markdown, f"{FOLDER}/scores.md")
     tracking.client().log_text(mlflow_run_id, report_page(report, _circumstances()), PAGE)
     with tempfile.TemporaryDirectory() as plots:
         tracking.log_files(mlflow_run_id, write_plots(report, Path(plots)), "plots")
+    # Last, for by these a report is looked for.
+    tracking.set_tags(mlflow_run_id, {"report": report.digest, **_releases(report)})
     create_markdown_artifact(markdown, key="scores", description="Scores of all optimizers")
 
 
@@ -92,6 +93,8 @@ def _circumstances() -> dict[str, str]:
 
 
 def _key(measure: str, target: str, optimizer: str, choice: str) -> str:
+    # Of streamed images a target's name has an @, which MLflow takes in no metric's name.
+    target = re.sub(r"[^\w./-]", "_", target)
     return f"evaluation/{measure}/{target}/{metric_name(optimizer)}/{metric_name(choice)}"
 
 

@@ -45,7 +45,10 @@ def validate(
     held_out: EnsembleReference,
     meta_state: "MetaState",
 ) -> Validation:
-    """Measure the optimizer on held-out draws, the same ones at every call."""
+    """Measure the optimizer on held-out draws, the same ones at every call.
+
+    On the first `validation_meta_steps` unrolls of trajectories: what goes wrong later is not seen.
+    """
     import jax
 
     from lopt.meta_training import validation_losses, weighted

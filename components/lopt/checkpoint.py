@@ -165,6 +165,14 @@ class Checkpoints:
             )
         return ()
 
+    def set_aside_newer(self, meta_step: int) -> tuple[Path, ...]:
+        """Move checkpoints of later meta-steps out of the way; return where they are now.
+
+        Nothing is deleted. For a run that takes those meta-steps again.
+        """
+        newer = [step for step in self._manager.all_steps() if step > meta_step]
+        return tuple(self._move_aside(step, "newer") for step in newer)
+
     def close(self) -> None:
         """Free what orbax holds; the object cannot be used any more."""
         self._manager.close()
@@ -241,8 +249,8 @@ class Checkpoints:
             shutil.rmtree(part, ignore_errors=True)
         self._manager.reload()
 
-    def _move_aside(self, meta_step: int) -> Path:
-        target = self._directory / f"damaged-{meta_step}-{uuid.uuid4().hex[:8]}"
+    def _move_aside(self, meta_step: int, why: str = "damaged") -> Path:
+        target = self._directory / f"{why}-{meta_step}-{uuid.uuid4().hex[:8]}"
         moved = (self._directory / str(meta_step)).rename(target)
         self._manager.reload()
         return moved

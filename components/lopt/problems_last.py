@@ -153,7 +153,8 @@ def _turned(factor: Array, over: Sequence[int], along: Sequence[int]) -> Array:
     """Put what is summed over first, as one axis, then the axes along which is multiplied."""
     rest = [axis for axis in range(factor.ndim) if axis not in {*over, *along}]
     turned = jnp.transpose(factor, (*over, *along, *rest))
-    return turned.reshape(-1, *turned.shape[len(over) :])
+    terms = math.prod(factor.shape[axis] for axis in over)
+    return turned.reshape(terms, *turned.shape[len(over) :])
 
 
 def _sum_of_products(one: Array, other: Array) -> Array:

@@ -48,7 +48,20 @@ def carry_is_forgotten(weights, carry):
     ].sum()
 
 
-BODIES = (linear, both_sides, twice_the_same, inside_calls, random_numbers, carry_is_forgotten)
+def a_product_with_itself_that_grows(weights, carry):
+    square = jnp.einsum("i,j->ij", weights["bias"], weights["bias"])
+    return {"x": jnp.tanh(square @ carry["x"]), "count": carry["count"] + 1}, square.sum()
+
+
+BODIES = (
+    linear,
+    both_sides,
+    twice_the_same,
+    inside_calls,
+    random_numbers,
+    carry_is_forgotten,
+    a_product_with_itself_that_grows,
+)
 
 
 def drawn(seed, columns=1):

@@ -1,6 +1,7 @@
 """Laws of computing a cell: once, gone on from its checkpoints, one process at a time."""
 
 import dataclasses
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks import cells
+from tasks import cells, code_version
 from tasks.cell_orders import CandidateReference, CellOrder
-from tasks.cells import CellStoppedError, evaluate_cell
+from tasks.cells import CellStoppedError, OtherCodeError, evaluate_cell
 from tasks.evaluation_targets import TargetReference
 from tasks.locks import locked
 
@@ -37,7 +38,7 @@ def order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CellOrder:
         candidate=CandidateReference(name="Adam", learning_rates=(0.01, 0.1)),
         seed=0,
         seeds=2,
-        library="a" * 64,
+        library=code_version.running_library(),
     )
 
 
@@ -47,6 +48,12 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     monkeypatch.setattr(cells, "_check_stopped", lambda: seen.append("segment"))
     return seen
+
+
+def again(order: CellOrder, monkeypatch: pytest.MonkeyPatch) -> CellOrder:
+    """The same cell as other code would compute it, which then is what runs."""
+    monkeypatch.setattr(code_version, "running_library", lambda: "b" * 64)
+    return order.model_copy(update={"library": "b" * 64})
 
 
 def losses_of(order: CellOrder) -> np.ndarray:
@@ -74,7 +81,7 @@ def test_resuming_equals_never_stopping(
 ) -> None:
     evaluate_cell.fn(order, NEVER)
     never_stopped = losses_of(order)
-    order = order.model_copy(update={"library": "b" * 64})
+    order = again(order, monkeypatch)
 
     def fault() -> None:
         looks.append("segment")
@@ -105,6 +112,50 @@ def test_a_damaged_checkpoint_costs_what_came_after_the_one_before(
     evaluate_cell.fn(order, OFTEN)
     assert len(looks) == 3
     assert "checkpoint 4 is damaged: now in" in capsys.readouterr().out
+
+
+def test_a_cell_without_a_sound_checkpoint_begins_anew(
+    order: CellOrder, looks: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def fault() -> None:
+        raise StoppedHereError
+
+    stopped_by(fault, order, monkeypatch)
+    (only,) = order.directory.parent.glob("*.begun/checkpoints/*/state")
+    for file in only.rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    evaluate_cell.fn(order, OFTEN)
+    assert len(looks) == 4
+    assert "begins anew; its checkpoints are in" in capsys.readouterr().out
+    assert list(order.directory.parent.glob("damaged-*"))
+
+
+def test_a_worker_of_other_code_leaves_no_cell(order: CellOrder) -> None:
+    foreign = order.model_copy(update={"library": "f" * 64})
+    with pytest.raises(OtherCodeError, match=r"ffffffffffff.*Restart the workers"):
+        evaluate_cell.fn(foreign, NEVER)
+    assert not foreign.directory.parent.exists()
+
+
+def test_who_waits_for_a_cell_takes_it_from_who_has_finished_it(
+    order: CellOrder, looks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate_cell.fn(order, NEVER)
+    done = order.directory.rename(order.directory.with_name("elsewhere"))
+    looks.clear()
+    workshop = order.directory.with_name(f"{order.directory.name}.begun")
+    workshop.mkdir(parents=True)
+    with locked(workshop / "lock", wait=False):
+
+        def finish(seconds: float) -> None:
+            done.rename(order.directory)
+            shutil.rmtree(workshop)
+
+        monkeypatch.setattr(cells.time, "sleep", finish)
+        evaluate_cell.fn(order, NEVER)
+    assert order.directory.exists()
+    assert not workshop.exists()
 
 
 def test_stopping_ends_a_cell_between_two_segments(order: CellOrder) -> None:

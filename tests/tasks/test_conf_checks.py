@@ -198,6 +198,19 @@ def test_imagenet_is_refused_where_its_files_are_missing(tmp_path: Path) -> None
     )
 
 
+def test_an_evaluation_on_imagenet_is_refused_where_it_cannot_be_prepared(tmp_path: Path) -> None:
+    (line,) = refused("targets=[held_out, imagenet2012@64/resnet50]", f"manual_files={tmp_path}")
+    assert line.startswith(
+        "evaluation.targets: those on imagenet2012 are not allowed; allowed: on what is prepared. "
+        "`python -m flows.prepare_datasets --set names=[imagenet2012] --set manual_files=DIR`"
+    )
+
+
+def test_a_network_is_named_after_one_slash() -> None:
+    (line,) = refused("targets=[held_out, digits/foo/mlp]")
+    assert line.startswith("evaluation.targets: 'digits/foo/mlp' is not allowed; allowed: held_out")
+
+
 def test_imagenet_needs_no_files_once_it_is_prepared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

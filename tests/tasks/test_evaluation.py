@@ -1,5 +1,6 @@
 """What a report is made of, and what is refused; the cells themselves are stand-ins."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -136,3 +137,20 @@ def test_what_a_release_was_trained_on_is_not_held_out(trained: ReleaseReference
     seen = HELD_OUT.model_copy(update={"digest": "e" * 64})
     with pytest.raises(NotHeldOutError, match=r"held_out_seed = 1000000 draws: nothing would be"):
         check_held_out(DEFAULTS.evaluation, seen, trained)
+
+
+def test_what_a_release_was_chosen_on_is_not_held_out(tmp_path: Path) -> None:
+    import jax
+
+    from lopt import HierarchicalRNN, release
+    from lopt.provenance import Provenance
+
+    conf = json.dumps({"meta_training": {"validation_seed": 7}})
+    optimizer = HierarchicalRNN.release(key=jax.random.key(0))
+    chosen = optimizer.with_provenance(Provenance(lopt_version="0.1.0", conf=conf))
+    directory = release.save(chosen, tmp_path / "release")
+    reference = ReleaseReference(directory=str(directory), digest=release.digest(directory))
+    check_held_out(DEFAULTS.evaluation, HELD_OUT, reference)
+    on_the_same = DEFAULTS.evaluation.model_copy(update={"held_out_seed": 7})
+    with pytest.raises(NotHeldOutError, match=r"the seed 7 draws, so evaluation.held_out_seed"):
+        check_held_out(on_the_same, HELD_OUT, reference)

@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,18 @@ def test_every_score_is_a_metric_and_the_differences_of_ours(make_report: MakeRe
     assert {name.split("/")[1] for name in names} == {*report.measures, "difference"}
     assert "evaluation/speed_up/digits/mlp/adam/best_single_rate" in names
     assert "evaluation/difference/mean/adam/best_rate_per_target" in names
+
+
+def test_mlflow_takes_the_names_of_all_kinds_of_targets(make_report: MakeReport) -> None:
+    from mlflow.utils.validation import _validate_metric_name
+
+    report = make_report((1e-3, 1e-2), {})
+    streamed = [
+        dataclasses.replace(cell, target=cell.target.replace("digits/", "encoded_digits@32/"))
+        for cell in report.cells
+    ]
+    for name in metrics(dataclasses.replace(report, cells=tuple(streamed))):
+        _validate_metric_name(name)
 
 
 def test_several_releases_have_differences_of_their_own(make_report: MakeReport) -> None:

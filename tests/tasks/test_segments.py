@@ -123,6 +123,64 @@ def test_who_stops_a_segment_gets_a_checkpoint_and_goes_on_as_if_never_stopped(
             np.testing.assert_array_equal(one, two)
 
 
+def test_who_stops_a_segment_while_metrics_are_waited_for_loses_none(
+    begun: Begun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks.meta_rows import MetaRows
+
+    of, fetched = MetaRows.of, []
+
+    def stopped(rows, metrics):
+        fetched.append(metrics)
+        if len(fetched) == 2:
+            raise KeyboardInterrupt
+        return of(rows, metrics)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MetaRows, "of", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            begun.train(12)
+    assert begun.train(12) == 12
+    assert steps_logged(begun, "meta/loss") == list(range(1, 13))
+
+
+def test_who_stops_a_segment_while_mlflow_is_down_is_not_kept_by_that(
+    begun: Begun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    def down(*_):
+        raise ConnectionError("no MLflow here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(meta_training, "validate", stopped)
+        patch.setattr(tracking.LoggedRows, "log", down)
+        with pytest.raises(KeyboardInterrupt):
+            begun.train(12)
+    assert "is not kept: ConnectionError: no MLflow here" in capsys.readouterr().out
+    assert begun.train(12) == 12
+    assert steps_logged(begun, "meta/loss") == list(range(1, 13))
+
+
+def test_a_best_checkpoint_of_a_segment_that_died_is_taken_again(
+    begun: Begun, validated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def died(*_):
+        raise ConnectionError("no MLflow here")
+
+    validated(-1.0, -2.0, -3.0)
+    begun.train(4)
+    with monkeypatch.context() as patch:
+        patch.setattr(tracking.LoggedRows, "log", died)
+        with pytest.raises(ConnectionError):
+            begun.train(8)
+    # As other devices would have it, by other roundings.
+    assert begun.train(8) == 8
+    assert meta_training.find_best_checkpoint.fn(begun.run).meta_step == 8
+    assert list(begun.folder("best").glob("newer-8-*"))
+
+
 def test_who_stops_the_validation_has_it_done_when_the_run_goes_on(
     begun: Begun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from jaxtyping import Float64
 CONFIDENCE = 0.95
 RESAMPLES = 2000
 _SEED = 0
+_TAIL = 0.5 * (1 - CONFIDENCE)
 
 Interval = tuple[float, float, float]
 
@@ -23,8 +24,9 @@ def mean_with_interval(samples: Sequence[Float64[np.ndarray, " _"]]) -> Interval
     degrees of freedom of Welch and Satterthwaite (Hesterberg 2015 does so to the
     levels: https://arxiv.org/abs/1411.5279).
 
-    Infinite values make the mean and both ends infinite, or if there are some of either sign
-    the mean 0 and the interval everything.
+    Infinite values make the mean infinite, or 0 if there are some of either sign. The interval
+    is then everything, for what the others say is lost in it, unless nearly every resample
+    holds an infinite one, all of one sign: three of eight, say. Then both ends are infinite.
     https://docs.scipy.org/doc/scipy/reference/generated/scipy.stats.bootstrap.html
 
     **Example**
@@ -38,7 +40,9 @@ def mean_with_interval(samples: Sequence[Float64[np.ndarray, " _"]]) -> Interval
     infinite = np.concatenate([sample[~np.isfinite(sample)] for sample in samples])
     if infinite.size:
         low, high = float(infinite.min()), float(infinite.max())
-        return (low if low == high else 0.0), low, high
+        if low != high:
+            return 0.0, low, high
+        return (low, low, high) if _without_infinite(samples) < _TAIL else (low, -np.inf, np.inf)
     mean = float(_mean_of_means(*samples))
     interval = bootstrap(
         tuple(samples),
@@ -54,6 +58,11 @@ def mean_with_interval(samples: Sequence[Float64[np.ndarray, " _"]]) -> Interval
     return mean, low, mean + stretch * (float(interval.high) - mean)
 
 
+def _without_infinite(samples: Sequence[Float64[np.ndarray, " _"]]) -> float:
+    """Return the part of all resamples in which no value is infinite."""
+    return float(np.prod([np.isfinite(sample).mean() ** sample.size for sample in samples]))
+
+
 def _stretch(samples: Sequence[Float64[np.ndarray, " _"]]) -> float:
     """Return how much wider than the bootstrap's an interval from so few values has to be."""
     from scipy.stats import norm, t
@@ -65,9 +74,8 @@ def _stretch(samples: Sequence[Float64[np.ndarray, " _"]]) -> float:
     resampled = np.square(deviations / deviations.max()) / sizes
     unbiased = resampled * sizes / (sizes - 1)
     freedom = unbiased.sum() ** 2 / np.sum(unbiased**2 / (sizes - 1))
-    tail = 0.5 + 0.5 * CONFIDENCE
     wider = np.sqrt(unbiased.sum() / resampled.sum())
-    return float(wider * t.ppf(tail, freedom) / norm.ppf(tail))
+    return float(wider * t.ppf(1 - _TAIL, freedom) / norm.ppf(1 - _TAIL))
 
 
 def _mean_of_means(

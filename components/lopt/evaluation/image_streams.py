@@ -1,9 +1,10 @@
 """Networks on images that are decoded while they learn: "<images>@<pixels>/<network>"."""
 
 import dataclasses
-import itertools
+import os
 import re
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lopt.datasets.streams import EncodedSet, open_stream, standardised
-from lopt.datasets.streams.views import NO_LABEL
+from lopt.datasets.streams.views import EvaluationView
 from lopt.evaluation.classification import Classification
 from lopt.evaluation.classification_with_memory import ClassificationWithMemory
 from lopt.evaluation.image_network import ImageNetwork
@@ -59,8 +60,8 @@ def streamed_target(
 ) -> StreamedTarget:
     """Return the target of this name, the network being the one that it says.
 
-    Losses and accuracy are measured on the first 512 images of the training and the test split,
-    each in its middle, for they have to be on the device in every step.
+    Losses and accuracy are measured on 512 images of the training and of the test split, evenly
+    spread over the files, each in its middle: they have to be on the device in every step.
 
     Raises `ValueError` for a name of another form and for images that the network cannot take.
 
@@ -77,7 +78,7 @@ def streamed_target(
     shape = (said.pixels, said.pixels, 3)
     if refusal := network.refusal(shape):
         raise ValueError(f"The target {name!r} {refusal}. Take more pixels.")
-    train, test = (_middles(images, split, said.pixels, batch_size) for split in ("train", "test"))
+    train, test = (_middles(images, split, said.pixels) for split in ("train", "test"))
     drawn = network.of_size(shape, images.manifest.classes)
     measured: Target
     if network.remembers:
@@ -121,18 +122,15 @@ class ImageMinibatches:
                 yield batch["images"], batch["labels"]
 
 
-def _middles(images: EncodedSet, split: str, pixels: int, batch_size: int) -> Batch:
-    """Return the first images of a split as they are evaluated, and their labels."""
-    stream = open_stream(
-        images.directory, split, batch_size=batch_size, image_size=pixels, training=False
-    )
-    with closing(stream.batches()) as batches:
-        found = [batch for _, batch in itertools.islice(batches, -(-MEASURED // batch_size))]
-    labels = np.concatenate([batch["labels"] for batch in found])
-    seen = np.concatenate([batch["images"] for batch in found])
-    # The last batch of a small split is filled up.
-    real = labels != NO_LABEL
-    return _on_device((seen[real][:MEASURED], labels[real][:MEASURED]))
+def _middles(images: EncodedSet, split: str, pixels: int) -> Batch:
+    """Return images from all over a split as they are evaluated, and their labels."""
+    source = images.images(split)
+    # Not the first ones: ImageNet's training images lie class by class.
+    places = np.linspace(0, len(source), min(MEASURED, len(source)), endpoint=False).astype(int)
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        found = list(threads.map(EvaluationView(source, pixels), places.tolist()))
+    seen = np.stack([one["images"] for one in found])
+    return _on_device((seen, np.stack([one["labels"] for one in found])))
 
 
 def _on_device(batch: Any) -> Batch:

@@ -70,8 +70,9 @@ class MetaGradient(eqx.Module):
     ) -> Estimate:
         """Move all trajectories on and estimate; can be traced.
 
-        A problem whose loss or gradient is not finite takes no part in the estimate, is
-        counted in the metrics, is named among the faults and begins anew.
+        A problem whose meta-loss or gradient is not finite takes no part in the estimate, is
+        counted in the metrics, is named among the faults and begins anew. (An objective may
+        give an infinite loss a finite meta-loss: `ClippedMeanLoss` does.)
         """
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -40,9 +41,7 @@ def combine(
     sound = jnp.isfinite(meta_losses) & jnp.isfinite(norms)
     scale = jnp.where(sound, shortening(norms, clip_norm), 0.0)
     count = sound.sum().astype(jnp.float32)
-    # Zero times NaN is NaN, so what is not sound is replaced before it is multiplied.
-    kept = jnp.where(sound[None], columns, 0.0)
-    gradient = (kept @ scale) / jnp.maximum(count, 1.0)
+    gradient = _weighed(columns, scale, sound) / jnp.maximum(count, 1.0)
     return Combined(
         mean_of_sound(meta_losses, sound),
         gradient,
@@ -50,6 +49,37 @@ def combine(
         sound,
         sound & (scale < 1),
     )
+
+
+def _weighed(
+    columns: Float[Array, "meta_params problems"],
+    weights: Float[Array, " problems"],
+    sound: Bool[Array, " problems"],
+) -> Float[Array, " meta_params"]:
+    """Multiply; what is not sound is of no weight, whatever it is."""
+
+    # Zero times NaN is NaN, so what is not sound is replaced before it is multiplied.
+    def of_some() -> Float[Array, " meta_params"]:
+        return jnp.where(sound[None], columns, 0.0) @ weights
+
+    # Nearly always all are sound, and a CPU need not go through them twice.
+    if jax.default_backend() != "cpu":
+        return of_some()
+    weighed: Array = jax.lax.cond(sound.all(), lambda: columns @ weights, of_some)
+    return weighed
+
+
+def check_clip_norm(name: str, value: float) -> None:
+    """Raise `ValueError` unless gradients can be clipped to this norm.
+
+    **Example**
+
+    ```python
+    check_clip_norm("problem_clip_norm", 1.0)
+    ```
+    """
+    if not value > 0:
+        raise ValueError(f"{name} is {value}, but must be positive; inf for no clipping.")
 
 
 def combine_along(

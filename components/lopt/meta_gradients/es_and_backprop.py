@@ -23,7 +23,7 @@ from lopt.meta_gradients.antithetic import (
     unroll_pair,
 )
 from lopt.meta_gradients.base import Estimate, MetaGradient
-from lopt.meta_gradients.combining import shortening
+from lopt.meta_gradients.combining import check_clip_norm, shortening
 from lopt.meta_gradients.places import Places, counts
 from lopt.meta_gradients.unrolling import Unrolled, Unrolling
 from lopt.meta_gradients.vectors import vectors
@@ -76,7 +76,7 @@ class ESAndBackprop(MetaGradient):
     `TruncatedBackprop` does. A problem whose gradient is not finite, or more than ten times as
     long, is left to the other estimate.
 
-    Raises `ValueError` if `deviation` is not positive.
+    Raises `ValueError` if `deviation` or `problem_clip_norm` is not positive.
 
     **Example**
 
@@ -92,6 +92,7 @@ class ESAndBackprop(MetaGradient):
     problem_clip_norm: float = eqx.field(static=True, default=1.0)
 
     def __check_init__(self) -> None:
+        check_clip_norm("problem_clip_norm", self.problem_clip_norm)
         check_deviation(self.deviation)
 
     @classmethod

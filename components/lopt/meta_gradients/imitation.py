@@ -17,6 +17,7 @@ from jaxtyping import Array, Int, Key, PyTree
 from lopt.architectures import LearnedOptimizer
 from lopt.ensembles import Group
 from lopt.meta_gradients.base import Estimate, Faults, MetaGradient, Metrics
+from lopt.meta_gradients.combining import check_clip_norm
 from lopt.meta_gradients.persistent_es import PersistentES
 from lopt.meta_gradients.places import Places, Renewal, renewal
 from lopt.meta_gradients.teachers import TEACHERS, LikeTheTeacher, Taught
@@ -81,6 +82,7 @@ class Imitation(MetaGradient):
         self.estimator = dataclasses.replace(estimator, unrolling=self.unrolling)
 
     def __check_init__(self) -> None:
+        check_clip_norm("problem_clip_norm", self.problem_clip_norm)
         if self.teacher not in TEACHERS:
             known = ", ".join(TEACHERS)
             raise ValueError(f"teacher is {self.teacher!r}, but must be one of {known}.")

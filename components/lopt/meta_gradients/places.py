@@ -1,7 +1,7 @@
 """The trajectories in work, side by side: when each ends, and what begins in its place."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,8 @@ from lopt.ensembles import Group
 from lopt.meta_gradients.base import Faults
 from lopt.meta_gradients.lengths import TrajectoryLengths
 from lopt.unroll import Beginning, Trajectory, beginning
+
+Drawn = TypeVar("Drawn")
 
 
 class Places(NamedTuple):
@@ -24,7 +26,7 @@ class Places(NamedTuple):
 
 
 class Renewal(NamedTuple):
-    """Which places begin anew, and with what; of all places, whether they need it or not."""
+    """Which places begin anew, and with what; of the other places, anything."""
 
     finished: Bool[Array, " problems"]
     starts: Beginning
@@ -73,9 +75,12 @@ def renewal(
     count = places.begun.shape[0]
     finished = places.trajectories.inner_step >= places.lengths
     drawn = _lengths(lengths, length_key, places.begun == 0, meta_step)
-    entries, starts = jax.vmap(lambda key, entry: draw_beginning(group, key, entry))(
-        jax.random.split(begin_key, count), entries
-    )
+
+    def draw() -> tuple[Int[Array, " problems"], Beginning]:
+        keys = jax.random.split(begin_key, count)
+        return jax.vmap(lambda key, entry: draw_beginning(group, key, entry))(keys, entries)
+
+    entries, starts = _if_needed(finished.any(), draw)
     return Renewal(
         finished=finished,
         starts=starts,
@@ -96,7 +101,9 @@ def draw_beginning(
     ```
     """
     entry_key, draw_key, begin_key = jax.random.split(key, 3)
-    if entry is None:
+    if entry is None and len(group.weights) == 1:
+        entry = jnp.zeros((), jnp.int32)
+    elif entry is None:
         entry = jax.random.categorical(entry_key, jnp.log(group.weights)).astype(jnp.int32)
     return entry, beginning(group.entry(entry).draw(draw_key), begin_key)
 
@@ -173,6 +180,19 @@ def _lengths(
     part = jax.random.uniform(part_key, is_first.shape, jnp.float32)
     shortened = jnp.ceil(part * drawn.astype(jnp.float32)).astype(jnp.int32)
     return jnp.where(is_first, jnp.maximum(shortened, 1), drawn)
+
+
+def _if_needed(needed: Bool[Array, ""], draw: Callable[[], Drawn]) -> Drawn:
+    """Return what is drawn, or anything of its form.
+
+    Only on CPUs: what an accelerator would save by not drawing, it loses by asking the host
+    which of two programs to go on with.
+    """
+    if jax.default_backend() != "cpu":
+        return draw()
+    blank = jax.tree.map(lambda leaf: _blank(leaf.shape, leaf.dtype), jax.eval_shape(draw))
+    drawn: Drawn = jax.lax.cond(needed, draw, lambda: blank)
+    return drawn
 
 
 def _blank(shape: tuple[int, ...], dtype: Any) -> Array:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from lopt.architectures import LearnedOptimizer
 from lopt.ensembles import Group
 from lopt.meta_gradients.base import Estimate, MetaGradient
-from lopt.meta_gradients.combining import combine
+from lopt.meta_gradients.combining import check_clip_norm, combine
 from lopt.meta_gradients.places import (
     Places,
     counts,
@@ -47,6 +47,8 @@ class TruncatedBackprop(MetaGradient):
 
     `second_derivatives=False` treats gradients of the problem as constants.
 
+    Raises `ValueError` if `problem_clip_norm` is not positive.
+
     **Example**
 
     ```python
@@ -59,6 +61,9 @@ class TruncatedBackprop(MetaGradient):
     unrolling: Unrolling = Unrolling()
     problem_clip_norm: float = eqx.field(static=True, default=1.0)
     second_derivatives: bool = eqx.field(static=True, default=True)
+
+    def __check_init__(self) -> None:
+        check_clip_norm("problem_clip_norm", self.problem_clip_norm)
 
     @classmethod
     def examples(cls) -> Sequence["TruncatedBackprop"]:

@@ -1,5 +1,6 @@
 """The settings of a meta-training."""
 
+import math
 from collections.abc import Sequence
 
 import equinox as eqx
@@ -10,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from lopt.ensembles import Group
 from lopt.meta_gradients import MetaGradient, TruncatedBackprop
+from lopt.meta_gradients.combining import check_clip_norm
 from lopt.meta_training.schedule import Schedule
 
 
@@ -28,8 +30,8 @@ class MetaTraining(eqx.Module):
     `equal_groups` divides each group's meta-gradient by a running mean of its norm before it
     is weighted, so that no family drowns the others.
 
-    Raises `ValueError` if `warmup_steps` is not less than `decay_steps`, or a count is not
-    positive.
+    Raises `ValueError` if `warmup_steps` is not less than `decay_steps`, a count or `clip_norm`
+    is not positive, or `meta_learning_rate` is negative or not finite.
 
     **Example**
 
@@ -55,6 +57,12 @@ class MetaTraining(eqx.Module):
             raise ValueError(
                 f"warmup_steps is {self.warmup_steps}, but must be at least 0 and less than "
                 f"decay_steps, which is {self.decay_steps}."
+            )
+        check_clip_norm("clip_norm", self.clip_norm)
+        if not 0 <= self.meta_learning_rate < math.inf:
+            raise ValueError(
+                f"meta_learning_rate is {self.meta_learning_rate}, but must be at least 0 and "
+                "finite."
             )
         for name in ("groups_per_step", "steps_per_dispatch"):
             count = getattr(self, name)

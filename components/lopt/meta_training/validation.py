@@ -5,6 +5,7 @@ of 0: a program of its own for every family would take minutes to compile.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import jax
@@ -15,9 +16,15 @@ from jaxtyping import Array, Key
 
 from lopt.ensembles import Group
 from lopt.meta_training.devices import on_all
+from lopt.meta_training.metrics import MetaMetrics
 from lopt.meta_training.settings import MetaTraining
 from lopt.meta_training.state import MetaState, init_meta_state, placed
 from lopt.meta_training.steps import take_turn
+
+LEFT_OUT = math.log(1e6)
+"""What a problem without a finite meta-loss counts as: as one whose loss has grown so much."""
+_AFTER_ALL = 2**30
+"""A meta-step at which every curriculum is over."""
 
 
 def validation_losses(
@@ -31,9 +38,12 @@ def validation_losses(
     """Return the mean meta-loss of each family over some meta-steps on its own trajectories.
 
     They begin anew for each call and are the same for the same key, so that what differs
-    between two calls is the optimizer. The estimator's own meta-loss is measured: evolution
-    strategies perturb the meta-params. A family of which no problem gave a finite meta-loss
-    has NaN. Waits for the device. Groups of the forms of the training's need no compiling.
+    between two calls is the optimizer; a curriculum of lengths is over. Only their first
+    `meta_steps` unrolls are seen. The estimator's own meta-loss is measured: evolution
+    strategies perturb the meta-params. Who is left out of a meta-gradient counts as `LEFT_OUT`,
+    or an optimizer that breaks nearly all problems would be judged by the others. A family of
+    which no problem gave a finite meta-loss has NaN. Waits for the device. Groups of the
+    forms of the training's need no compiling.
 
     Raises `ValueError` if `meta_steps` is not positive.
 
@@ -55,9 +65,8 @@ def validation_losses(
             count = min(meta_steps - done, training.steps_per_dispatch)
             turn = schedule.turn_of(bundle, done, count)
             state, metrics = take_turn(training, groups, state, turn, mesh)
-            for row in metrics.rows():
-                for family in metrics.families:
-                    losses[family].append(row[f"meta/loss/{family}"])
+            for family, values in _losses(metrics).items():
+                losses[family] += values
             done += count
     return {family: _mean(values) for family, values in losses.items()}
 
@@ -69,9 +78,23 @@ def _standing_still(
     key: Key[Array, ""],
 ) -> MetaState:
     fresh = init_meta_state(training, meta_state.optimizer, groups, key)
-    # At the same meta-step, which a curriculum of lengths goes by.
-    still = jnp.zeros_like(fresh.rate_scale)
-    return dataclasses.replace(fresh, meta_step=meta_state.meta_step, rate_scale=still)
+    return dataclasses.replace(
+        fresh,
+        meta_step=jnp.full_like(fresh.meta_step, _AFTER_ALL),
+        rate_scale=jnp.zeros_like(fresh.rate_scale),
+    )
+
+
+def _losses(metrics: MetaMetrics) -> dict[str, list[float]]:
+    """Return the loss of each family after each meta-step, NaN where it has none."""
+    rows, losses = metrics.rows(), {}
+    for family, faults in zip(metrics.families, jax.device_get(metrics.faults), strict=True):
+        parts = np.mean(faults.bad[: metrics.steps], axis=1)
+        losses[family] = [
+            float((1 - part) * row[f"meta/loss/{family}"] + part * LEFT_OUT)
+            for row, part in zip(rows, parts, strict=True)
+        ]
+    return losses
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -10,7 +10,7 @@ import pytest
 
 from lopt.datasets.streams import EncodedSet, standardised
 from lopt.datasets.streams.preparation import prepare_source
-from lopt.evaluation import Candidate, evaluate_one
+from lopt.evaluation import Candidate, evaluate_one, image_streams
 from lopt.evaluation.image_streams import ImageMinibatches, StreamName, streamed_target
 from lopt.evaluation.named_targets import networks_by_name
 from tests.lopt.datasets.streams.pictures import PICTURES
@@ -54,7 +54,13 @@ def test_the_minibatches_of_a_seed_are_the_same_from_any_step_on(pictures):
     assert not np.array_equal(taken(4, 0, 1)[0][0], taken(3, 0, 1)[0][0])
 
 
-def test_losses_are_measured_on_the_middles_of_the_first_pictures_of_either_split(pictures):
+def test_losses_are_measured_on_pictures_from_all_over_a_split(pictures, monkeypatch):
+    monkeypatch.setattr(image_streams, "MEASURED", 6)
+    labels = target_of(pictures, "softmax").measured.training.labels.tolist()
+    assert labels == [pictures.images("train")[place].label for place in (0, 3, 7, 11, 15, 19)]
+
+
+def test_losses_are_measured_on_the_middles_of_all_pictures_of_small_splits(pictures):
     target = target_of(pictures, "softmax")
     assert target.measured.training.images.shape == (23, 8, 8, 3)
     assert target.measured.test_images.shape == (5, 8, 8, 3)

@@ -71,13 +71,19 @@ def test_more_of_the_same_seeds_narrow_the_interval():
 @pytest.mark.parametrize(
     ("sample", "expected"),
     [
-        ([1.0, np.inf], (np.inf, np.inf, np.inf)),
-        ([1.0, -np.inf], (-np.inf, -np.inf, -np.inf)),
+        ([np.inf] * 3, (np.inf, np.inf, np.inf)),
+        ([-np.inf] * 3 + [1.0] * 5, (-np.inf, -np.inf, -np.inf)),
         ([np.inf, -np.inf], (0.0, -np.inf, np.inf)),
     ],
 )
 def test_infinite_values_make_no_nan(sample, expected):
     assert mean_with_interval([np.array(sample)]) == expected
+
+
+@pytest.mark.parametrize("infinity", [np.inf, -np.inf])
+def test_one_infinite_seed_of_eight_decides_nothing(infinity):
+    mean, low, high = mean_with_interval([np.array([1.0] * 7 + [infinity])])
+    assert (mean, low, high) == (infinity, -np.inf, np.inf)
 
 
 def test_the_best_single_rate_minimises_the_mean_area_over_targets(report):

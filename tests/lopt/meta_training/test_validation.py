@@ -1,0 +1,59 @@
+"""Laws of the validation loss."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lopt.architectures import GlobalLearningRate
+from lopt.ensembles import draw_ensemble
+from lopt.meta_gradients import GrowingLengths, TruncatedBackprop, Unrolling
+from lopt.meta_gradients.lengths import LogUniformLengths
+from lopt.meta_training import MetaTraining, init_meta_state, validation_losses
+from lopt.meta_training.validation import LEFT_OUT
+
+ENTRIES = [{"family": "bowls", "spec": {"problem": "Quadratic", "dimensions": 2}}]
+GROUPS = draw_ensemble(ENTRIES, seed=0).groups()
+KEY = jax.random.key(1)
+
+
+def losses(unrolling: Unrolling, optimizer, meta_step: int = 0) -> float:
+    training = MetaTraining(TruncatedBackprop(unrolling), steps_per_dispatch=2)
+    state = init_meta_state(training, optimizer, GROUPS, jax.random.key(0))
+    state = dataclasses.replace(state, meta_step=jnp.array(meta_step, jnp.int32))
+    return validation_losses(training, GROUPS, state, KEY, 3)["bowls"]
+
+
+def rates(rate: float) -> GlobalLearningRate:
+    (_, structure) = jax.tree.flatten(GlobalLearningRate(key=jax.random.key(0)))
+    return jax.tree.unflatten(structure, [jnp.log(jnp.asarray(rate, jnp.float32))])
+
+
+def test_who_breaks_a_problem_is_judged_by_it_and_not_by_the_others_alone(monkeypatch):
+    from lopt.meta_training import validation
+
+    unrolling = Unrolling(steps=2, problems=4)
+    whole = losses(unrolling, rates(1e-2))
+    take = validation.take_turn
+
+    def one_is_left_out(*arguments):
+        state, metrics = take(*arguments)
+        (faults,) = metrics.faults
+        bad = faults.bad.at[:, 0].set(True)
+        return state, metrics._replace(faults=(faults._replace(bad=bad),))
+
+    monkeypatch.setattr(validation, "take_turn", one_is_left_out)
+    expected = 0.75 * whole + 0.25 * LEFT_OUT
+    assert losses(unrolling, rates(1e-2)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_who_breaks_every_problem_has_no_loss():
+    assert np.isnan(losses(Unrolling(steps=2, problems=4), rates(1e30)))
+
+
+def test_validation_is_the_same_wherever_a_curriculum_has_come():
+    growing = GrowingLengths(LogUniformLengths(1, 20), 1, 20, 1000)
+    unrolling = Unrolling(steps=2, problems=4, lengths=growing)
+    assert losses(unrolling, rates(1e-2)) == losses(unrolling, rates(1e-2), meta_step=1000)
