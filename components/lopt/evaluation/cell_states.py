@@ -1,7 +1,8 @@
 """A cell in the making: all its trajectories side by side, from one segment to the next."""
 
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -28,6 +29,11 @@ from lopt.evaluation.trajectory import (
 )
 from lopt.problems.base import Batch
 
+LARGE = 1_000_000
+"""Params beyond which trajectories are computed one after the other, not side by side.
+
+What a gradient needs beside the params would not fit into memory for all of them, and a device is
+busy with one."""
 SEGMENT_SECONDS = 5.0
 """How long a segment takes at most where a record does not take longer; then it is one record."""
 
@@ -171,7 +177,10 @@ def _untrained_all(program: Program) -> Trajectory:
     def one(rate: Float[Array, ""], start: Start) -> Trajectory:
         return untrained(program.target, start, _made(program, rate))
 
-    return jax.vmap(jax.vmap(one, (None, 0)), (0, None))(program.rates, program.starts)
+    map_ = _map_of(program)
+    of_rates = map_(map_(one, (None, 0)), (0, None))
+    begun: Trajectory = of_rates(program.rates, program.starts)
+    return begun
 
 
 @eqx.filter_jit(donate="all-except-first")
@@ -193,9 +202,12 @@ def _advance_all(given: tuple[Program, Span, Batch], trajectories: Trajectory) -
         made = _made(program, rate)
         return advance(target, start, made, key, trajectory, span, batch_of)
 
-    of_seeds = jax.vmap(one, (None, 0, 0, 0, 0))
-    of_rates = jax.vmap(of_seeds, (0, None, None, 0, None))
-    return of_rates(program.rates, program.starts, program.keys, trajectories, batches)
+    map_ = _map_of(program)
+    of_rates = map_(map_(one, (None, 0, 0, 0, 0)), (0, None, None, 0, None))
+    advanced: Trajectory = of_rates(
+        program.rates, program.starts, program.keys, trajectories, batches
+    )
+    return advanced
 
 
 @eqx.filter_jit
@@ -207,9 +219,34 @@ def _measure_all(
     ) -> dict[str, Float[Array, ""]]:
         return measure(program.target, start, key, trajectory)
 
-    of_seeds = jax.vmap(one)
-    of_rates = jax.vmap(of_seeds, (None, None, 0))
-    return of_rates(program.starts, program.keys, trajectories)
+    map_ = _map_of(program)
+    of_rates = map_(map_(one, (0, 0, 0)), (None, None, 0))
+    measured: dict[str, Float[Array, "rates seeds"]] = of_rates(
+        program.starts, program.keys, trajectories
+    )
+    return measured
+
+
+def _map_of(program: Program) -> Callable[..., Callable[..., Any]]:
+    """Return how trajectories are computed: side by side, or large ones one after the other."""
+    scalars = sum(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(program.starts.params))
+    return jax.vmap if scalars <= LARGE else _one_by_one
+
+
+def _one_by_one(function: Callable[..., Any], in_axes: Sequence[int | None]) -> Callable[..., Any]:
+    """Do what `jax.vmap` does over first axes, in the memory that one of them takes."""
+
+    def mapped(*arguments: Any) -> Any:
+        many = [a for a, axis in zip(arguments, in_axes, strict=True) if axis is not None]
+
+        def one(some: Sequence[Any]) -> Any:
+            rest = iter(some)
+            pairs = zip(arguments, in_axes, strict=True)
+            return function(*(a if axis is None else next(rest) for a, axis in pairs))
+
+        return jax.lax.map(one, many)
+
+    return mapped
 
 
 def _made(program: Program, rate: Float[Array, ""]) -> optax.GradientTransformation:

@@ -199,6 +199,17 @@ def test_memory_does_not_grow_with_the_number_of_steps(noisy_quadratics, getkey)
     assert taken(12) == taken(100_000)
 
 
+def test_large_problems_are_trained_one_after_the_other_and_equal_small_ones(getkey, monkeypatch):
+    target, key = fed_by(Stream()), getkey()
+    side_by_side = evaluate_one(target, ADAM, 2, key)
+    monkeypatch.setattr(cell_states, "LARGE", 0)
+    # Of other shapes, or it would be the program that is there.
+    one_by_one = evaluate_one(target, ADAM, 3, key)
+    np.testing.assert_allclose(one_by_one.losses[:, :2], side_by_side.losses, rtol=1e-5)
+    for name, values in side_by_side.metrics.items():
+        np.testing.assert_allclose(one_by_one.metrics[name][:, :2], values, rtol=1e-5)
+
+
 def test_a_problem_is_trained_in_one_mode_and_measured_in_the_other(getkey):
     target, key = DriftingTarget(), getkey()
     cell = evaluate_one(target, Candidate("still", optax.sgd, (1e-30,)), 2, key)
