@@ -22,9 +22,9 @@ from lopt.architectures.adafactor_features import (
     own_width,
     time_features,
 )
-from lopt.architectures.adafactor_pieces import PieceState, first_state, pieces, take_step
-from lopt.architectures.adafactor_rule import LearnedDecays, Rule, ScalarMLP
-from lopt.architectures.adafactor_steps import tensors_of
+from lopt.architectures.adafactor_pieces import first_state, pieces, take_step
+from lopt.architectures.adafactor_rule import LearnedDecays, Rates, Rule, ScalarMLP, Step
+from lopt.architectures.adafactor_steps import PieceState, tensors_of
 from lopt.architectures.base import LearnedOptimizer
 from lopt.architectures.elementwise import check_params, updates_of_tensors, valid_like
 from lopt.architectures.learning_rates import (
@@ -203,12 +203,9 @@ class AdafactorMLP(LearnedOptimizer):
     def _rule(self, inner_step: Int[Array, ""]) -> Rule:
         return Rule(
             mlp=self.mlp,
-            momentum_rates=self.momenta.rates(),
-            mean_square_rate=self.mean_square.rates()[0],
-            factored_rates=self.factored.rates(),
+            rates=Rates(self.momenta.rates(), self.mean_square.rates()[0], self.factored.rates()),
             time=time_features(inner_step.astype(jnp.float32)),
-            step_scale=self.step_scale,
-            magnitude_scale=self.magnitude_scale,
+            step=Step(self.step_scale, self.magnitude_scale),
         )
 
 

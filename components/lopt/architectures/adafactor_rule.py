@@ -54,7 +54,7 @@ class ScalarMLP(eqx.Module):
 
     ```python
     mlp = ScalarMLP([39, 4, 4, 2], key=jax.random.key(0))
-    outputs = mlp.after_first(mlp.first.matrix.T @ jnp.ones((39, 5)))  # [2, 5]
+    direction, magnitude = mlp.after_first([jnp.ones(5)] * 4)
     ```
     """
 
@@ -69,13 +69,7 @@ class ScalarMLP(eqx.Module):
         )
         self.others = tuple(others)
 
-    def after_first(self, hidden: Float[Array, "hidden n"]) -> Float[Array, "outputs n"]:
-        """Go on after the first layer by matrix products."""
-        for layer in self.others:
-            hidden = layer(jax.nn.relu(hidden))
-        return hidden
-
-    def after_first_fused(self, hidden: Sequence[Float[Array, "*shape"]]) -> list[Array]:
+    def after_first(self, hidden: Sequence[Float[Array, "*shape"]]) -> list[Array]:
         """Go on after the first layer by arithmetic that compilers fuse into one loop."""
         for layer in self.others:
             active = [jax.nn.relu(unit) for unit in hidden]
@@ -83,37 +77,51 @@ class ScalarMLP(eqx.Module):
         return list(hidden)
 
 
-class Rule(NamedTuple):
-    """What is the same for all params at a step; rates are what the newest value weighs."""
+class Rates(NamedTuple):
+    """How much the newest value weighs in the averages."""
 
-    mlp: ScalarMLP
-    momentum_rates: Float[Array, " decays"]
-    mean_square_rate: Float[Array, ""]
-    factored_rates: Float[Array, " decays"]
-    time: Float[Array, " timescales"]
+    momenta: Float[Array, " decays"]
+    mean_square: Float[Array, ""]
+    factored: Float[Array, " decays"]
+
+    def next_scalars(
+        self,
+        gradient: Float[Array, "batch rows columns"],
+        params: Float[Array, "batch rows columns"],
+        momenta: Float[Array, "decays batch rows columns"],
+        mean_square: Float[Array, "batch rows columns"],
+    ) -> Scalars:
+        """Move the averages that every scalar has on by one step."""
+        moved = momenta + self.momenta[:, None, None, None] * (gradient[None] - momenta)
+        change = self.mean_square * (jnp.square(gradient) - mean_square)
+        return Scalars(gradient, params, moved, mean_square + change)
+
+
+class Step(NamedTuple):
+    """How a scalar moves by the two numbers that the MLP writes."""
+
     step_scale: float
     magnitude_scale: float
 
-    def bias(self) -> Float[Array, " hidden"]:
-        """Return the first layer's bias together with what comes from the time features."""
-        first = self.mlp.first
-        return first.bias + self.time @ first.matrix[-self.time.size :]
-
-    def step(self, direction: Array, magnitude: Array) -> Array:
+    def __call__(self, direction: Array, magnitude: Array) -> Array:
         """Return what to take from the params."""
         # An infinite exponential times a direction of 0 would be NaN.
         exponent = jnp.minimum(self.magnitude_scale * magnitude, _LARGEST_EXPONENT)
         return self.step_scale * direction * jnp.exp(exponent)
 
-    def next_scalars(
-        self, gradient: Array, params: Array, momenta: Sequence[Array], mean_square: Array
-    ) -> Scalars:
-        """Move the averages that every scalar has on by one step."""
-        rates = jnp.unstack(self.momentum_rates)
-        pairs = zip(momenta, rates, strict=True)
-        moved = tuple(momentum + rate * (gradient - momentum) for momentum, rate in pairs)
-        change = self.mean_square_rate * (jnp.square(gradient) - mean_square)
-        return Scalars(gradient, params, moved, mean_square + change)
+
+class Rule(NamedTuple):
+    """What is the same for all params at a step."""
+
+    mlp: ScalarMLP
+    rates: Rates
+    time: Float[Array, " timescales"]
+    step: Step
+
+    def bias(self) -> Float[Array, " hidden"]:
+        """Return the first layer's bias together with what comes from the time features."""
+        first = self.mlp.first
+        return first.bias + self.time @ first.matrix[-self.time.size :]
 
 
 def fused_product(
