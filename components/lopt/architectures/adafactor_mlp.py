@@ -23,7 +23,7 @@ from lopt.architectures.adafactor_features import (
     time_features,
 )
 from lopt.architectures.adafactor_pieces import first_state, pieces, take_step
-from lopt.architectures.adafactor_rule import LearnedDecays, Rates, Rule, ScalarMLP, Step
+from lopt.architectures.adafactor_rule import LearnedDecays, Rule, ScalarMLP
 from lopt.architectures.adafactor_steps import PieceState, tensors_of
 from lopt.architectures.base import LearnedOptimizer
 from lopt.architectures.elementwise import check_params, updates_of_tensors, valid_like
@@ -203,9 +203,12 @@ class AdafactorMLP(LearnedOptimizer):
     def _rule(self, inner_step: Int[Array, ""]) -> Rule:
         return Rule(
             mlp=self.mlp,
-            rates=Rates(self.momenta.rates(), self.mean_square.rates()[0], self.factored.rates()),
+            momentum_rates=self.momenta.rates(),
+            mean_square_rate=self.mean_square.rates()[0],
+            factored_rates=self.factored.rates(),
             time=time_features(inner_step.astype(jnp.float32)),
-            step=Step(self.step_scale, self.magnitude_scale),
+            step_scale=self.step_scale,
+            magnitude_scale=self.magnitude_scale,
         )
 
 

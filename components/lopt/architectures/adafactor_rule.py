@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -54,7 +55,7 @@ class ScalarMLP(eqx.Module):
 
     ```python
     mlp = ScalarMLP([39, 4, 4, 2], key=jax.random.key(0))
-    direction, magnitude = mlp.after_first([jnp.ones(5)] * 4)
+    outputs = mlp.after_first(mlp.first.matrix.T @ jnp.ones((39, 5)))  # [2, 5]
     ```
     """
 
@@ -69,7 +70,13 @@ class ScalarMLP(eqx.Module):
         )
         self.others = tuple(others)
 
-    def after_first(self, hidden: Sequence[Float[Array, "*shape"]]) -> list[Array]:
+    def after_first(self, hidden: Float[Array, "hidden n"]) -> Float[Array, "outputs n"]:
+        """Go on after the first layer by matrix products."""
+        for layer in self.others:
+            hidden = layer(jax.nn.relu(hidden))
+        return hidden
+
+    def after_first_fused(self, hidden: Sequence[Float[Array, "*shape"]]) -> list[Array]:
         """Go on after the first layer by arithmetic that compilers fuse into one loop."""
         for layer in self.others:
             active = [jax.nn.relu(unit) for unit in hidden]
@@ -77,12 +84,25 @@ class ScalarMLP(eqx.Module):
         return list(hidden)
 
 
-class Rates(NamedTuple):
-    """How much the newest value weighs in the averages."""
+class Rule(NamedTuple):
+    """What is the same for all params at a step; rates are what the newest value weighs."""
 
-    momenta: Float[Array, " decays"]
-    mean_square: Float[Array, ""]
-    factored: Float[Array, " decays"]
+    mlp: ScalarMLP
+    momentum_rates: Float[Array, " decays"]
+    mean_square_rate: Float[Array, ""]
+    factored_rates: Float[Array, " decays"]
+    time: Float[Array, " timescales"]
+    step_scale: float
+    magnitude_scale: float
+
+    def bias(self) -> Float[Array, " hidden"]:
+        """Return the first layer's bias together with what comes from the time features."""
+        first = self.mlp.first
+        return first.bias + self.time @ first.matrix[-self.time.size :]
+
+    def step(self, direction: Array, magnitude: Array) -> Array:
+        """Return what to take from the params."""
+        return _step(self.step_scale, self.magnitude_scale, direction, magnitude)
 
     def next_scalars(
         self,
@@ -92,36 +112,9 @@ class Rates(NamedTuple):
         mean_square: Float[Array, "batch rows columns"],
     ) -> Scalars:
         """Move the averages that every scalar has on by one step."""
-        moved = momenta + self.momenta[:, None, None, None] * (gradient[None] - momenta)
-        change = self.mean_square * (jnp.square(gradient) - mean_square)
+        moved = momenta + self.momentum_rates[:, None, None, None] * (gradient[None] - momenta)
+        change = self.mean_square_rate * (jnp.square(gradient) - mean_square)
         return Scalars(gradient, params, moved, mean_square + change)
-
-
-class Step(NamedTuple):
-    """How a scalar moves by the two numbers that the MLP writes."""
-
-    step_scale: float
-    magnitude_scale: float
-
-    def __call__(self, direction: Array, magnitude: Array) -> Array:
-        """Return what to take from the params."""
-        # An infinite exponential times a direction of 0 would be NaN.
-        exponent = jnp.minimum(self.magnitude_scale * magnitude, _LARGEST_EXPONENT)
-        return self.step_scale * direction * jnp.exp(exponent)
-
-
-class Rule(NamedTuple):
-    """What is the same for all params at a step."""
-
-    mlp: ScalarMLP
-    rates: Rates
-    time: Float[Array, " timescales"]
-    step: Step
-
-    def bias(self) -> Float[Array, " hidden"]:
-        """Return the first layer's bias together with what comes from the time features."""
-        first = self.mlp.first
-        return first.bias + self.time @ first.matrix[-self.time.size :]
 
 
 def fused_product(
@@ -145,6 +138,34 @@ def fused_product(
         for unit, weight in enumerate(jnp.unstack(weights)):
             sums[unit] = sums[unit] + weight * one_input
     return sums
+
+
+# By hand, to keep two numbers a scalar for whoever differentiates, not four.
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _step(
+    step_scale: float,
+    magnitude_scale: float,
+    direction: Float[Array, "*shape"],
+    magnitude: Float[Array, "*shape"],
+) -> Float[Array, "*shape"]:
+    # An infinite exponential times a direction of 0 would be NaN.
+    exponent = jnp.minimum(magnitude_scale * magnitude, _LARGEST_EXPONENT)
+    return step_scale * jnp.exp(exponent) * direction
+
+
+@_step.defjvp
+def _step_jvp(
+    step_scale: float,
+    magnitude_scale: float,
+    primals: tuple[Array, Array],
+    tangents: tuple[Array, Array],
+) -> tuple[Array, Array]:
+    (direction, magnitude), (by_direction, by_magnitude) = primals, tangents
+    exponent = magnitude_scale * magnitude
+    length = step_scale * jnp.exp(jnp.minimum(exponent, _LARGEST_EXPONENT))
+    step = length * direction
+    slope = jnp.where(exponent < _LARGEST_EXPONENT, magnitude_scale * step, 0.0)
+    return step, length * by_direction + slope * by_magnitude
 
 
 def _cut_normal(key: Key[Array, ""], inputs: int, outputs: int) -> Float[Array, "inputs outputs"]:

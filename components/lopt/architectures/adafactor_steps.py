@@ -21,7 +21,6 @@ from lopt.architectures.adafactor_features import (
     shorter_axis_first,
 )
 from lopt.architectures.adafactor_rule import Rule, fused_product
-from lopt.architectures.elementwise import cut
 from lopt.architectures.tensor_views import Means, Slabs, View
 
 LARGEST_GRADIENT = 1e8
@@ -98,6 +97,7 @@ def tensors_of(
     return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
 
 
+@jax.custom_jvp
 def bounded(largest: Float[Array, "..."] | float, values: Float[Array, "..."]) -> Array:
     """Return values of which those that are not finite are zero, others cut.
 
@@ -107,7 +107,14 @@ def bounded(largest: Float[Array, "..."] | float, values: Float[Array, "..."]) -
     bounded(2.0, jnp.array([jnp.nan, 3.0]))  # 0, 2
     ```
     """
-    return jnp.where(jnp.isfinite(values), cut(largest, values), 0.0)
+    return jnp.where(jnp.isfinite(values), jnp.clip(values, -largest, largest), 0.0)
+
+
+# One truth value to be kept of each, not one for being finite and one for being small enough.
+@bounded.defjvp
+def _bounded_jvp(primals: tuple[Any, Array], tangents: tuple[Any, Array]) -> tuple[Array, Array]:
+    largest, values = primals
+    return bounded(largest, values), jnp.where(jnp.abs(values) <= largest, tangents[1], 0.0)
 
 
 def step_alone(
@@ -129,9 +136,9 @@ def step_alone(
         bounded(LARGEST_GRADIENT, tensor.gradient),
         bounded(LARGEST_PARAM, tensor.params),
     )
-    averages = next_averages(old.averages[0], gradient, tensor.means, rule.rates.factored)
+    averages = next_averages(old.averages[0], gradient, tensor.means, rule.factored_rates)
     lines = lines_of(averages, tensor.means)
-    scalars = rule.rates.next_scalars(gradient, params, old.momenta, old.mean_square)
+    scalars = rule.next_scalars(gradient, params, old.momenta, old.mean_square)
     inputs = slabs.cut((scalars, lines.factors))
 
     def look(slab: Any) -> Array:
@@ -145,7 +152,7 @@ def step_alone(
         inputs, (along_first, along_second) = slab
         constants = jnp.unstack(along_first + along_second)
         hidden = fused_product(own_weights, _features(*inputs), constants)
-        return rule.step(*rule.mlp.after_first(hidden))
+        return rule.step(*rule.mlp.after_first_fused(hidden))
 
     steps: Array = slabs.join(slabs.map(move, (inputs, slabs.cut(from_lines))))
     return steps, PieceState(scalars.momenta, scalars.mean_square, (averages,))

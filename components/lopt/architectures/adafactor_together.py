@@ -5,16 +5,13 @@ quickly compiled.
 """
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Any, TypeAlias
 
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from lopt.architectures.adafactor_features import next_averages, own_features
-from lopt.architectures.adafactor_network import Extents, Layer, backward, forward
-from lopt.architectures.adafactor_rule import Rates, Rule, Step
+from lopt.architectures.adafactor_normalisation import normalised
+from lopt.architectures.adafactor_rule import Rule
 from lopt.architectures.adafactor_steps import (
     LARGEST_GRADIENT,
     LARGEST_PARAM,
@@ -23,11 +20,8 @@ from lopt.architectures.adafactor_steps import (
     bounded,
     lines_of,
 )
-from lopt.architectures.blocks import Blocks
-from lopt.architectures.tensor_views import Means, View
-
-Valid: TypeAlias = tuple[Bool[Array, "batch rows columns"] | None, ...]
-"""Of each tensor, False for padding, or `None` where there is none."""
+from lopt.architectures.blocks import Blocks, Extent
+from lopt.architectures.tensor_views import View
 
 
 def step_together(
@@ -41,77 +35,32 @@ def step_together(
     (step,), state = step_together(rule, [tensor], state)
     ```
     """
-    views = tuple(tensor.view for tensor in tensors)
-    valid = tuple(tensor.means.valid for tensor in tensors)
-    seen = _join(views, [jnp.stack([tensor.gradient, tensor.params]) for tensor in tensors])
-    steps, state = _step(views, rule.step, rule.rates, _layers(rule), seen, old, valid)
-    return _part(views, steps), state
-
-
-# By hand, since the derivatives of the single operations keep some fifty arrays at every step of
-# an unroll. Here only what goes in is kept, and what the MLP's units are.
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _step(
-    views: Sequence[View],
-    step: Step,
-    rates: Rates,
-    layers: list[Layer],
-    seen: Float[Array, "2 1 1 n"],
-    old: PieceState,
-    valid: Valid,
-) -> tuple[Float[Array, " n"], PieceState]:
-    return _forward(views, step, rates, layers, seen, old, valid)[0]
-
-
-def _forward(
-    views: Sequence[View],
-    step: Step,
-    rates: Rates,
-    layers: list[Layer],
-    seen: Float[Array, "2 1 1 n"],
-    old: PieceState,
-    valid: Valid,
-) -> tuple[tuple[Float[Array, " n"], PieceState], Any]:
-    features, state = _look(views, valid, rates, seen, old)
-    packed = _packed(views)
-    steps, kept = forward(packed, step, layers, features, _extents(packed, valid))
-    weights = [layer.weights for layer in layers]
-    return (steps, state), (rates, weights, seen, old, valid, kept)
-
-
-def _backward(
-    views: Sequence[View], step: Step, residuals: Any, change: tuple[Array, PieceState]
-) -> tuple[Rates, list[Layer], Array, PieceState, None]:
-    rates, weights, seen, old, valid, kept = residuals
-    (features, _), back = jax.vjp(partial(_look, views, valid), rates, seen, old)
-    packed = _packed(views)
-    layers, of_features = backward(
-        packed, step, weights, features, _extents(packed, valid), kept, change[0]
-    )
-    of_rates, of_seen, of_old = back((of_features, change[1]))
-    return of_rates, layers, of_seen, of_old, None
-
-
-_step.defvjp(_forward, _backward)
+    features, state = _look(rule, tensors, old)
+    packed = Blocks(tuple(tensor.view.size for tensor in tensors))
+    weights = rule.mlp.first.matrix[: len(features)]
+    inputs = normalised(packed, features, _extent(packed, tensors))
+    hidden = weights.T @ inputs + rule.bias()[:, None]
+    steps = rule.step(*rule.mlp.after_first(hidden))
+    return _part([tensor.view for tensor in tensors], steps), state
 
 
 def _look(
-    views: Sequence[View],
-    valid: Valid,
-    rates: Rates,
-    seen: Float[Array, "2 1 1 n"],
-    old: PieceState,
+    rule: Rule, tensors: Sequence[Tensor], old: PieceState
 ) -> tuple[Float[Array, "features n"], PieceState]:
-    """Return what the MLP is shown of the scalars, and what is remembered of the tensors."""
+    """Return what is known of the scalars, and what is remembered of the tensors."""
+    views = [tensor.view for tensor in tensors]
+    seen = _join(views, [jnp.stack([tensor.gradient, tensor.params]) for tensor in tensors])
     largest = jnp.asarray([LARGEST_GRADIENT, LARGEST_PARAM], jnp.float32)[:, None, None, None]
     gradient, params = bounded(largest, seen)
-    means = [Means(view.shape, real) for view, real in zip(views, valid, strict=True)]
+    scalars = rule.next_scalars(gradient, params, old.momenta, old.mean_square)
     averages = tuple(
-        next_averages(before, of_tensor, mean, rates.factored)
-        for before, of_tensor, mean in zip(old.averages, _part(views, gradient), means, strict=True)
+        next_averages(before, part, tensor.means, rule.factored_rates)
+        for before, part, tensor in zip(old.averages, _part(views, gradient), tensors, strict=True)
     )
-    lines = [lines_of(*pair) for pair in zip(averages, means, strict=True)]
-    scalars = rates.next_scalars(gradient, params, old.momenta, old.mean_square)
+    lines = [
+        lines_of(of_tensor, tensor.means)
+        for of_tensor, tensor in zip(averages, tensors, strict=True)
+    ]
     products = [[factor.product() for factor in line.factors] for line in lines]
     for_gradient, for_momenta = (
         _join(views, [of_tensor[which] for of_tensor in products]) for which in (0, -1)
@@ -135,20 +84,10 @@ def _part(
     views: Sequence[View], joined: Float[Array, "*ones n"]
 ) -> list[Float[Array, "batch rows columns"]]:
     """Undo `_join`, of one thing."""
-    parts = _packed(views).unpack(joined.reshape(1, -1))
+    parts = Blocks(tuple(view.size for view in views)).unpack(joined.reshape(1, -1))
     return [part.reshape(view.shape) for part, view in zip(parts, views, strict=True)]
 
 
-def _layers(rule: Rule) -> list[Layer]:
-    """Return the layers without the features of time, which are part of the first bias."""
-    first = Layer(rule.mlp.first.matrix[: -rule.time.size].T, rule.bias())
-    return [first, *(Layer(layer.matrix.T, layer.bias) for layer in rule.mlp.others)]
-
-
-def _packed(views: Sequence[View]) -> Blocks:
-    return Blocks(tuple(view.size for view in views))
-
-
-def _extents(packed: Blocks, valid: Valid) -> Extents:
-    extent = packed.extent([part.reshape(-1) for part in valid if part is not None] or None)
-    return Extents(None if extent.valid is None else extent.valid[0], extent.counts)
+def _extent(packed: Blocks, tensors: Sequence[Tensor]) -> Extent:
+    valid = [tensor.means.valid for tensor in tensors]
+    return packed.extent([part.reshape(-1) for part in valid if part is not None] or None)
