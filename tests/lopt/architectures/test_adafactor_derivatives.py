@@ -23,7 +23,8 @@ def plainly_normalised(sizes, features, valid):
     for start, end in itertools.pairwise([0, *itertools.accumulate(sizes)]):
         of_tensor, real = features[:, start:end], valid[start:end]
         squares = jnp.where(real[None], jnp.square(of_tensor), 0.0).sum(1, keepdims=True)
-        made.append(of_tensor / jnp.sqrt(squares / jnp.maximum(real.astype(jnp.float32).sum(), 1.0) + 1e-5))
+        count = jnp.maximum(real.astype(jnp.float32).sum(), 1.0)
+        made.append(of_tensor / jnp.sqrt(squares / count + 1e-5))
     return jnp.concatenate(made, axis=1)
 
 
