@@ -25,7 +25,7 @@ class Scalars(NamedTuple):
 
     gradient: Float[Array, "batch rows columns"]
     params: Float[Array, "batch rows columns"]
-    momenta: tuple[Float[Array, "batch rows columns"], ...]
+    momenta: Float[Array, "decays batch rows columns"]
     mean_square: Float[Array, "batch rows columns"]
 
 
@@ -57,10 +57,10 @@ def own_features(
     scalars: Scalars,
     gradient_factors: Float[Array, "decays batch rows columns"],
     momentum_factors: Float[Array, "decays batch rows columns"],
-) -> list[Float[Array, "batch rows columns"]]:
+) -> list[Float[Array, "some batch rows columns"]]:
     """Return the features that are each scalar's own: itself, its gradient and their averages.
 
-    The factors are the inverse root mean squares that the factored averages make.
+    Some at a time. The factors are the inverse root mean squares that the factored averages make.
 
     **Example**
 
@@ -70,16 +70,14 @@ def own_features(
     """
     gradient, params, momenta, mean_square = scalars
     inverse_root = jax.lax.rsqrt(mean_square + 1e-6)
-    for_gradient, for_momenta = jnp.unstack(gradient_factors), jnp.unstack(momentum_factors)
     return [
-        gradient,
-        params,
-        *momenta,
-        mean_square,
-        *(momentum * inverse_root for momentum in momenta),
-        inverse_root,
-        *(gradient * factor for factor in for_gradient),
-        *(momentum * factor for momentum, factor in zip(momenta, for_momenta, strict=True)),
+        jnp.stack([gradient, params]),
+        momenta,
+        mean_square[None],
+        momenta * inverse_root[None],
+        inverse_root[None],
+        gradient[None] * gradient_factors,
+        momenta * momentum_factors,
     ]
 
 
@@ -130,12 +128,13 @@ class FactoredAverages(NamedTuple):
 class Factor(NamedTuple):
     """What to divide by the root mean square with: a product of two, one for each axis."""
 
-    of_rows: Float[Array, "decays batch _ 1"]
+    of_rows: Float[Array, "decays batch rows 1"] | None
+    """`None` for a vector."""
     of_columns: Float[Array, "decays batch 1 columns"]
 
     def product(self) -> Float[Array, "decays batch rows columns"]:
         """Return it for every scalar."""
-        return self.of_rows * self.of_columns
+        return self.of_columns if self.of_rows is None else _outer(self.of_rows, self.of_columns)
 
 
 def no_averages(view: View, decays: int) -> FactoredAverages:
@@ -191,9 +190,8 @@ def factors(averages: FactoredAverages, means: Means) -> tuple[Factor, ...]:
     """
     rows, columns = averages
     if rows is None:
-        one = jnp.ones((1, 1, 1, 1), jnp.float32)
         # Versions of the published code differ in the second epsilon.
-        return tuple(Factor(one, jax.lax.rsqrt(columns + epsilon)) for epsilon in (1e-9, 1e-6))
+        return tuple(Factor(None, jax.lax.rsqrt(columns + epsilon)) for epsilon in (1e-9, 1e-6))
     more_rows = means.more_rows()
     relative_rows = rows / (means.of_lines(1, rows) + 1e-9)
     relative_columns = columns / (means.of_lines(2, columns) + 1e-9)
@@ -230,6 +228,21 @@ def either(condition: Bool[Array, ""] | bool, if_true: Array, if_false: Array) -
     if isinstance(condition, bool):
         return if_true if condition else if_false
     return jnp.where(condition, if_true, if_false)
+
+
+@jax.custom_jvp
+def _outer(
+    rows: Float[Array, "decays batch rows 1"], columns: Float[Array, "decays batch 1 columns"]
+) -> Float[Array, "decays batch rows columns"]:
+    return rows * columns
+
+
+# By products of matrices, so that gradients of rows and columns are products too: sums over one
+# axis of two take a CPU three times as long.
+@_outer.defjvp
+def _outer_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    (rows, columns), (by_rows, by_columns) = primals, tangents
+    return _outer(rows, columns), by_rows @ columns + rows @ by_columns
 
 
 def _inverse_root(values: Float[Array, "_ _ _ _"]) -> Float[Array, "_ _ _ _"]:

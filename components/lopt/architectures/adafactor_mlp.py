@@ -22,9 +22,9 @@ from lopt.architectures.adafactor_features import (
     own_width,
     time_features,
 )
-from lopt.architectures.adafactor_pieces import PieceState, first_state, pieces, take_step
+from lopt.architectures.adafactor_pieces import first_state, pieces, take_step
 from lopt.architectures.adafactor_rule import LearnedDecays, Rule, ScalarMLP
-from lopt.architectures.adafactor_steps import tensors_of
+from lopt.architectures.adafactor_steps import PieceState, tensors_of
 from lopt.architectures.base import LearnedOptimizer
 from lopt.architectures.elementwise import check_params, updates_of_tensors, valid_like
 from lopt.architectures.learning_rates import (

@@ -6,28 +6,16 @@ along rows and columns, and is computed slab by slab (`Slabs`) instead of block 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from lopt.architectures import blocks
-from lopt.architectures.adafactor_features import FactoredAverages, next_averages, no_averages
+from lopt.architectures.adafactor_features import no_averages
 from lopt.architectures.adafactor_rule import Rule
-from lopt.architectures.adafactor_steps import Tensor, lines_of, step_alone, step_together
+from lopt.architectures.adafactor_steps import PieceState, Tensor, step_alone
+from lopt.architectures.adafactor_together import step_together
 from lopt.architectures.tensor_views import View
-
-
-class PieceState(NamedTuple):
-    """What is remembered of some small tensors together, or of a large one alone.
-
-    For every scalar the averages of its gradient and one of the gradient's square, at the
-    published decays 4 floats; for every row and column, or every scalar of a vector, 3 more.
-    """
-
-    momenta: tuple[Float[Array, "batch rows columns"], ...]
-    mean_square: Float[Array, "batch rows columns"]
-    averages: tuple[FactoredAverages, ...]
 
 
 def pieces(sizes: Sequence[int]) -> list[list[int]]:
@@ -63,7 +51,7 @@ def first_state(views: Sequence[View], decays: int) -> PieceState:
     sizes = [view.size for view in views]
     shape = views[0].shape if _is_large(sizes) else (1, 1, sum(sizes))
     return PieceState(
-        momenta=tuple(jnp.zeros(shape, jnp.float32) for _ in range(decays)),
+        momenta=jnp.zeros((decays, *shape), jnp.float32),
         mean_square=jnp.zeros(shape, jnp.float32),
         averages=tuple(no_averages(view, decays) for view in views),
     )
@@ -80,20 +68,10 @@ def take_step(
     (step,), state = take_step(rule, [tensor], state)
     ```
     """
-    averages = tuple(
-        next_averages(old, tensor.gradient, tensor.means, rule.factored_rates)
-        for old, tensor in zip(state.averages, tensors, strict=True)
-    )
-    lines = [
-        lines_of(of_tensor, tensor.means)
-        for of_tensor, tensor in zip(averages, tensors, strict=True)
-    ]
-    if _is_large([tensor.view.size for tensor in tensors]):
-        step, scalars = step_alone(rule, tensors[0], lines[0], *state[:2])
-        steps = [step]
-    else:
-        steps, scalars = step_together(rule, tensors, lines, *state[:2])
-    return steps, PieceState(scalars.momenta, scalars.mean_square, averages)
+    if not _is_large([tensor.view.size for tensor in tensors]):
+        return step_together(rule, tensors, state)
+    step, state = step_alone(rule, tensors[0], state)
+    return [step], state
 
 
 def _is_large(sizes: Sequence[int]) -> bool:

@@ -1,8 +1,4 @@
-"""A step of `AdafactorMLP` in some small tensors together, or in a large one alone.
-
-Small tensors lie one after the other and go through matrix products: few operations for many
-tensors, quickly compiled. In a large tensor arithmetic is fused into two loops over it.
-"""
+"""A step of `AdafactorMLP` in a large tensor: arithmetic that is fused into two loops over it."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -19,21 +15,33 @@ from lopt.architectures.adafactor_features import (
     Scalars,
     factors,
     line_features,
+    next_averages,
     own_features,
     scales,
     shorter_axis_first,
 )
 from lopt.architectures.adafactor_rule import Rule, fused_product
-from lopt.architectures.blocks import Blocks
-from lopt.architectures.features import clean
 from lopt.architectures.tensor_views import Means, Slabs, View
 
 LARGEST_GRADIENT = 1e8
 """Of larger ones the fourth power, the square of a feature, overflows float32."""
+LARGEST_PARAM = 1e15
+
+
+class PieceState(NamedTuple):
+    """What is remembered of some small tensors together, or of a large one alone.
+
+    For every scalar the averages of its gradient and one of the gradient's square, at the
+    published decays 4 floats; for every row and column, or every scalar of a vector, 3 more.
+    """
+
+    momenta: Float[Array, "decays batch rows columns"]
+    mean_square: Float[Array, "batch rows columns"]
+    averages: tuple[FactoredAverages, ...]
 
 
 class Tensor(NamedTuple):
-    """A tensor as it is seen; the gradient is zero in padding."""
+    """A tensor as it is seen, in float32; the gradient is zero in padding."""
 
     view: View
     means: Means
@@ -89,56 +97,30 @@ def tensors_of(
     return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
 
 
-def step_together(
-    rule: Rule,
-    tensors: Sequence[Tensor],
-    lines: Sequence[Lines],
-    momenta: Sequence[Float[Array, "1 1 n"]],
-    mean_square: Float[Array, "1 1 n"],
-) -> tuple[list[Float[Array, "batch rows columns"]], Scalars]:
-    """Return what to take from each tensor, and the next state of their `n` scalars.
-
-    The tensors lie one after the other and go through matrix products.
+@jax.custom_jvp
+def bounded(largest: Float[Array, "..."] | float, values: Float[Array, "..."]) -> Array:
+    """Return values of which those that are not finite are zero, others cut.
 
     **Example**
 
     ```python
-    (step,), scalars = step_together(rule, [tensor], [lines_of(...)], momenta, mean_square)
+    bounded(2.0, jnp.array([jnp.nan, 3.0]))  # 0, 2
     ```
     """
+    return jnp.where(jnp.isfinite(values), jnp.clip(values, -largest, largest), 0.0)
 
-    def join(parts: Sequence[Float[Array, "many _ _ _"]]) -> Float[Array, "many 1 1 n"]:
-        shapes = [
-            (len(part), *tensor.view.shape) for part, tensor in zip(parts, tensors, strict=True)
-        ]
-        spread = map(jnp.broadcast_to, parts, shapes)
-        return jnp.concatenate([part.reshape(len(part), 1, 1, -1) for part in spread], axis=3)
 
-    gradient, params = join([jnp.stack([tensor.gradient, tensor.params]) for tensor in tensors])
-    scalars = rule.next_scalars(gradient, params, momenta, mean_square)
-    own = own_features(
-        scalars,
-        join([line.factors[0].product() for line in lines]),
-        join([line.factors[-1].product() for line in lines]),
-    )
-    shared = [join([line.features[axis] for line in lines]) for axis in (0, 1)]
-    features = jnp.concatenate([jnp.stack(own), *shared])[:, 0, 0]
-    packed = Blocks(tuple(tensor.view.size for tensor in tensors))
-    weights = rule.mlp.first.matrix[: len(features)]
-    hidden = weights.T @ _normalised(features, packed, tensors) + rule.bias()[:, None]
-    steps = packed.unpack(rule.step(*rule.mlp.after_first(hidden))[None])
-    shapes = [tensor.view.shape for tensor in tensors]
-    return [step.reshape(shape) for step, shape in zip(steps, shapes, strict=True)], scalars
+# One truth value to be kept of each, not one for being finite and one for being small enough.
+@bounded.defjvp
+def _bounded_jvp(primals: tuple[Any, Array], tangents: tuple[Any, Array]) -> tuple[Array, Array]:
+    largest, values = primals
+    return bounded(largest, values), jnp.where(jnp.abs(values) <= largest, tangents[1], 0.0)
 
 
 def step_alone(
-    rule: Rule,
-    tensor: Tensor,
-    lines: Lines,
-    momenta: Sequence[Float[Array, "batch rows columns"]],
-    mean_square: Float[Array, "batch rows columns"],
-) -> tuple[Float[Array, "batch rows columns"], Scalars]:
-    """Return what to take from the tensor, and the next state of its scalars.
+    rule: Rule, tensor: Tensor, old: PieceState
+) -> tuple[Float[Array, "batch rows columns"], PieceState]:
+    """Return what to take from the tensor, and what is remembered of it.
 
     Features are never divided by their root mean squares: weights are. What is the same along
     a row or a column is weighed once for it.
@@ -146,11 +128,17 @@ def step_alone(
     **Example**
 
     ```python
-    step, scalars = step_alone(rule, tensor, lines_of(...), momenta, mean_square)
+    step, state = step_alone(rule, tensor, state)
     ```
     """
     slabs = Slabs(tensor.means.shape)
-    scalars = rule.next_scalars(tensor.gradient, tensor.params, momenta, mean_square)
+    gradient, params = (
+        bounded(LARGEST_GRADIENT, tensor.gradient),
+        bounded(LARGEST_PARAM, tensor.params),
+    )
+    averages = next_averages(old.averages[0], gradient, tensor.means, rule.factored_rates)
+    lines = lines_of(averages, tensor.means)
+    scalars = rule.next_scalars(gradient, params, old.momenta, old.mean_square)
     inputs = slabs.cut((scalars, lines.factors))
 
     def look(slab: Any) -> Array:
@@ -167,7 +155,7 @@ def step_alone(
         return rule.step(*rule.mlp.after_first_fused(hidden))
 
     steps: Array = slabs.join(slabs.map(move, (inputs, slabs.cut(from_lines))))
-    return steps, scalars
+    return steps, PieceState(scalars.momenta, scalars.mean_square, (averages,))
 
 
 def _tensor(gradient: Any, params: Any, valid: Any = None) -> Tensor | None:
@@ -180,27 +168,18 @@ def _tensor(gradient: Any, params: Any, valid: Any = None) -> Tensor | None:
     view = View(np.shape(gradient))
     if not view.size:
         return None
-    gradient, params = (view.see(clean(jnp.asarray(leaf))) for leaf in (gradient, params))
-    gradient = jnp.clip(gradient, -LARGEST_GRADIENT, LARGEST_GRADIENT)
+    gradient, params = (
+        view.see(jnp.asarray(leaf).astype(jnp.float32)) for leaf in (gradient, params)
+    )
     if valid is None:
         return Tensor(view, Means(view.shape), gradient, params)
     valid = view.see(jnp.asarray(valid, bool))
     return Tensor(view, Means(view.shape, valid), jnp.where(valid, gradient, 0.0), params)
 
 
-def _normalised(
-    features: Float[Array, "features n"], packed: Blocks, tensors: Sequence[Tensor]
-) -> Float[Array, "features n"]:
-    """Divide features by their root mean squares over each tensor."""
-    valid = [tensor.means.valid for tensor in tensors]
-    extent = packed.extent([part.reshape(-1) for part in valid if part is not None] or None)
-    in_block = None if extent.valid is None else extent.valid[0]
-    sums = packed.sum_rows(jnp.square(features), in_block)
-    return features * packed.spread(scales(packed.mean(sums[None], extent.counts)))[0]
-
-
 def _features(scalars: Scalars, factors: Sequence[Factor]) -> list[Array]:
-    return own_features(scalars, factors[0].product(), factors[-1].product())
+    some = own_features(scalars, factors[0].product(), factors[-1].product())
+    return [feature for several in some for feature in jnp.unstack(several)]
 
 
 def _sums_of_squares(features: Sequence[Array], valid: Array | None) -> Float[Array, " features"]:

@@ -113,6 +113,27 @@ def valid_like(updates: optax.Updates, valid: PyTree[Any] | None) -> PyTree[Arra
     return jax.tree.map_with_path(pick, updates, valid, is_leaf=is_absent)
 
 
+@jax.custom_jvp
+def cut(largest: Float[Array, "..."] | float, values: Float[Array, "..."]) -> Array:
+    """Clip values to what is at most the largest, and at least minus that.
+
+    Whoever differentiates keeps one truth value for each, where `jnp.clip` makes it two floats.
+
+    **Example**
+
+    ```python
+    cut(2.0, jnp.array([-3.0, 1.0]))  # -2, 1
+    ```
+    """
+    return jnp.clip(values, -largest, largest)
+
+
+@cut.defjvp
+def _cut_jvp(primals: tuple[Any, Array], tangents: tuple[Any, Array]) -> tuple[Array, Array]:
+    largest, values = primals
+    return cut(largest, values), jnp.where(jnp.abs(values) <= largest, tangents[1], 0.0)
+
+
 def flat_tensors(tree: PyTree[Array]) -> list[Array]:
     """Return the leaves that have elements, each as one axis.
 
@@ -157,4 +178,4 @@ def updates_of_tensors(updates: optax.Updates, steps: Sequence[Array]) -> Any:
 def _update_like(leaf: Float[Array, " *shape"], step: Float[Array, "..."]) -> Array:
     """Return minus the float32 step in the leaf's shape and dtype, within the dtype's range."""
     largest = float(jnp.finfo(leaf.dtype).max)
-    return jnp.clip(-step, -largest, largest).reshape(leaf.shape).astype(leaf.dtype)
+    return cut(largest, -step).reshape(leaf.shape).astype(leaf.dtype)
