@@ -22,6 +22,9 @@ from lopt.meta_training.schedule import Turn
 from lopt.meta_training.settings import MetaTraining
 from lopt.meta_training.state import MetaState
 
+# On a CPU the small operations of a step then run one after the other. Handing them out to threads
+# takes longer than they do, and the problems are divided among devices already (LOG.md).
+ONE_AFTER_THE_OTHER = {"xla_cpu_enable_concurrency_optimized_scheduler": False}
 # How much of a group's running mean square stays from one meta-step to the next.
 NORM_DECAY = 0.95
 
@@ -128,7 +131,7 @@ def _with_part(meta_state: MetaState, part: MetaState, groups: Sequence[int]) ->
     )
 
 
-@eqx.filter_jit
+@eqx.filter_jit(compiler_options=ONE_AFTER_THE_OTHER)
 def _meta_steps(
     training: MetaTraining,
     shares: Float[Array, " groups"],
