@@ -17,8 +17,9 @@ from lopt.meta_gradients.vectors import vectors
 from lopt.unroll import begin, unroll
 
 CLASSES = concrete_classes(lopt.meta_gradients, MetaGradient)
+# Every further example of a class is compiled as often as the first, which takes minutes.
 EXAMPLES = [
-    pytest.param(example, id=f"{name}-{index}")
+    pytest.param(example, id=f"{name}-{index}", marks=[pytest.mark.slow] if index else [])
     for name, cls in CLASSES.items()
     for index, example in enumerate(cls.examples())
 ]

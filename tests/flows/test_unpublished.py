@@ -9,7 +9,11 @@ import pytest
 from tasks.conf_files import read_conf
 from tasks.confs import Conf
 
-pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.filterwarnings("default"),
+    pytest.mark.timeout(600),
+    pytest.mark.slow,  # Three cycles.
+]
 
 
 def fail(*arguments: Any) -> None:

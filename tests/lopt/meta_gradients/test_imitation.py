@@ -82,7 +82,14 @@ def arrays_of(tree):
     ]
 
 
-@pytest.mark.parametrize("kind", [TruncatedBackprop, PersistentES, FullES])
+# Each is two programs to compile.
+some_kinds = pytest.mark.parametrize(
+    "kind",
+    [TruncatedBackprop, *(pytest.param(k, marks=pytest.mark.slow) for k in (PersistentES, FullES))],
+)
+
+
+@some_kinds
 def test_a_weight_of_0_equals_the_other_estimator_bit_for_bit(kind, quadratics, getkey):
     """However often trajectories begin anew, and whatever the other one draws."""
     unrolling = Unrolling(steps=STEPS, problems=PROBLEMS, lengths=LogUniformLengths(1, 3))
@@ -170,7 +177,7 @@ def test_the_two_parts_never_draw_the_same_problem(quadratics, getkey):
     assert not set.intersection(*drawn)
 
 
-@pytest.mark.parametrize("kind", [TruncatedBackprop, PersistentES, FullES])
+@some_kinds
 def test_a_teacher_begins_on_the_entries_that_the_other_part_is_on(kind, getkey):
     """Of eight bowls, told by their condition numbers."""
     bowls = [BowlFromOnePoint(condition_number=1.0 + number) for number in range(8)]
