@@ -33,6 +33,8 @@ class CellOrder(Reference):
     seeds: int
     library: str
     """Digest of the code that computes it."""
+    timed_at_one_rate: bool = False
+    """Whether its seconds are of one learning rate alone, as are those of who has one."""
 
     @property
     def name(self) -> str:
@@ -51,6 +53,7 @@ class CellOrder(Reference):
             "seed": str(self.seed),
             "seeds": str(self.seeds),
             "library": self.library,
+            "timed_at_one_rate": "true" if self.timed_at_one_rate else None,
         }
         return {key: value for key, value in facts.items() if value is not None}
 
@@ -69,7 +72,14 @@ def cell_orders(
     candidates = [_ours(release), *(_baseline(conf, name) for name in conf.baselines)]
     library = code_version.library_digest()
     return [
-        CellOrder(target=target, candidate=one, seed=conf.seed, seeds=conf.seeds, library=library)
+        CellOrder(
+            target=target,
+            candidate=one,
+            seed=conf.seed,
+            seeds=conf.seeds,
+            library=library,
+            timed_at_one_rate=conf.compare_seconds and len(one.learning_rates) > 1,
+        )
         for target in targets
         for one in candidates
     ]

@@ -95,10 +95,11 @@ def _computed(order: CellOrder, checkpoint_seconds: float, workshop: Path) -> "C
     import jax
 
     from lopt.evaluation.evaluate import finished as finished_cell
-    from lopt.evaluation.evaluate import first_state, later_states, prepared
+    from lopt.evaluation.evaluate import first_state, later_states, prepared, timed_at_one_rate
 
     target, candidate = target_of(order.target), candidate_of(order.candidate)
-    work = prepared(target, candidate, order.seeds, jax.random.key(order.seed))
+    key = jax.random.key(order.seed)
+    work = prepared(target, candidate, order.seeds, key)
     state = _restored(first_state(work), workshop)
     kept = float(state.seconds)
     for newer in later_states(work, state):
@@ -107,7 +108,8 @@ def _computed(order: CellOrder, checkpoint_seconds: float, workshop: Path) -> "C
             _keep(order, state, workshop)
             kept = float(state.seconds)
         _check_stopped()
-    return finished_cell(target, candidate, work, state)
+    cell = finished_cell(target, candidate, work, state)
+    return timed_at_one_rate(cell, target, candidate, key) if order.timed_at_one_rate else cell
 
 
 def _restored(first: Any, workshop: Path) -> Any:

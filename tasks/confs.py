@@ -303,6 +303,11 @@ class EvaluationConf(StageConf):
         description="What to compare with, by name: docs/baselines.md lists all there are, "
         "conf/all_baselines.yaml takes them all.",
     )
+    compare_seconds: bool = Field(
+        default=False,
+        description="Whether each optimizer is timed with one learning rate, too, so that seconds "
+        "can be compared: it is compiled once more for that on every target.",
+    )
     task_runner: Literal["threads", "dask"] = Field(
         default="threads",
         description="Where cells (an optimizer on a target each) are computed: in threads of this "

@@ -1,7 +1,7 @@
 """The result of one optimizer on one target, as plain arrays."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32
@@ -36,9 +36,18 @@ class Cell:
     seconds_per_step: float | None = None
     """Seconds of one inner step of one trajectory, recorded losses included and compiling not.
 
-    All trajectories run together: it is the time of the cell divided by its inner steps,
-    learning rates and seeds. `None` where it was not measured.
+    Trajectories run together: it is the time of all divided by their steps and number. `None`
+    where it was not measured.
     """
+    timed_together: int | None = None
+    """How many trajectories ran together while they were timed; of many each takes less."""
+
+    @property
+    def timing(self) -> tuple[float, int] | None:
+        """The seconds of a step and how many ran together, `None` where it was not measured."""
+        if self.seconds_per_step is None or self.timed_together is None:
+            return None
+        return self.seconds_per_step, self.timed_together
 
     @property
     def diverged(self) -> Bool[np.ndarray, "rates seeds"]:
@@ -70,3 +79,16 @@ class Cell:
             losses=self.losses[rate : rate + 1],
             metrics={name: value[rate : rate + 1] for name, value in self.metrics.items()},
         )
+
+
+def timed_alike(cells: Iterable[Cell]) -> bool:
+    """Tell whether the seconds of cells can be compared: as many trajectories ran together.
+
+    **Example**
+
+    ```python
+    timed_alike(cell for cell in report.cells if cell.target == "digits/mlp")
+    ```
+    """
+    timings = [cell.timing for cell in cells]
+    return None not in timings and len({timing and timing[1] for timing in timings}) <= 1

@@ -115,6 +115,38 @@ def finished(target: Target, candidate: Candidate, work: Work, state: CellState)
         metrics={name: _without_nan(value, better[name]) for name, value in metrics.items()},
         better=better,
         seconds_per_step=float(state.seconds) / (target.steps * trajectories),
+        timed_together=trajectories,
+    )
+
+
+def timed_at_one_rate(
+    cell: Cell, target: Target, candidate: Candidate, key: Key[Array, ""], seconds: float = 1.0
+) -> Cell:
+    """Return the cell with the seconds of a step when only one learning rate's trajectories run.
+
+    Who was swept over many rates is timed like who was not thus. Takes about `seconds`, and as
+    long as it takes to compile the optimizer on this target once more.
+
+    **Example**
+
+    ```python
+    cell = timed_at_one_rate(evaluate_one(target, adam, 8, key), target, adam, key)
+    ```
+    """
+    if len(candidate.learning_rates) == 1:
+        return cell
+    one = dataclasses.replace(candidate, learning_rates=candidate.learning_rates[:1])
+    work = prepared(target, one, cell.seeds, key)
+    state = first_state(work)
+    for newer in later_states(work, state):
+        state = newer
+        if state.seconds >= seconds:
+            break
+    steps = (int(state.records) - 1) * target.record_every
+    return dataclasses.replace(
+        cell,
+        seconds_per_step=float(state.seconds) / (max(steps, 1) * cell.seeds),
+        timed_together=cell.seeds,
     )
 
 

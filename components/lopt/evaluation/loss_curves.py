@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int32
 
-from lopt.evaluation.cell import Cell
+from lopt.evaluation.cell import Cell, timed_alike
 from lopt.evaluation.choices import choices, chosen
 from lopt.evaluation.measures import log_relative_losses
 from lopt.evaluation.report import Report
@@ -33,6 +33,7 @@ class LossCurve(NamedTuple):
     middle: Float64[np.ndarray, " records"]
     high: Float64[np.ndarray, " records"]
     seconds_per_step: float | None
+    """`None` where the cells of the target were not all timed alike."""
 
 
 def loss_curves(report: Report, target: str) -> Iterator[LossCurve]:
@@ -47,6 +48,7 @@ def loss_curves(report: Report, target: str) -> Iterator[LossCurve]:
     labels = [curve.label for curve in loss_curves(report, "digits/mlp")]
     ```
     """
+    alike = timed_alike(cell for cell in report.cells if cell.target == target)
     for number, optimizer in enumerate(report.optimizers):
         drawn: set[float] = set()
         for choice in choices(report.of(optimizer)):
@@ -65,7 +67,7 @@ def loss_curves(report: Report, target: str) -> Iterator[LossCurve]:
                     low=low,
                     middle=middle,
                     high=high,
-                    seconds_per_step=cell.seconds_per_step,
+                    seconds_per_step=cell.seconds_per_step if alike else None,
                 )
             drawn.add(rate)
 

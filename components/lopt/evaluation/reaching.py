@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float32, Float64, Int32
 
-from lopt.evaluation.cell import Cell
+from lopt.evaluation.cell import Cell, timed_alike
 from lopt.evaluation.choices import TUNED, Choice, chosen
 from lopt.evaluation.measures import REFERENCE, SPEED_UP, SPEED_UP_IN_SECONDS
 from lopt.evaluation.target import Better
@@ -93,7 +93,7 @@ def log_speed_up(cell: Cell, reference: Cell) -> Float64[np.ndarray, "rates seed
 def with_speed_ups(cells: Sequence[Cell]) -> tuple[Cell, ...]:
     """Return the cells with their speed-ups over Adam among the metrics, where Adam is there.
 
-    Those in seconds are left out on targets where some cell was not timed.
+    Those in seconds are left out on targets whose cells were not all timed alike.
 
     **Example**
 
@@ -102,9 +102,12 @@ def with_speed_ups(cells: Sequence[Cell]) -> tuple[Cell, ...]:
     ```
     """
     adam = references(cells)
-    untimed = {cell.target for cell in cells if cell.seconds_per_step is None}
+    timed = {
+        target: timed_alike(cell for cell in cells if cell.target == target)
+        for target in {cell.target for cell in cells}
+    }
     return tuple(
-        _with_metrics(cell, adam[cell.target], timed=cell.target not in untimed) if adam else cell
+        _with_metrics(cell, adam[cell.target], timed=timed[cell.target]) if adam else cell
         for cell in cells
     )
 
@@ -122,7 +125,7 @@ class Reaching:
     steps: float
     """Median over the seeds, where a trajectory that never reaches it counts as infinite."""
     seconds: float | None
-    """The same, by the seconds of a step; `None` where they were not measured."""
+    """The same, by the seconds of a step; `None` where it and Adam were not timed alike."""
 
 
 def reachings(
@@ -138,7 +141,8 @@ def reachings(
     """
     for cell in chosen(cells, choice):
         steps = steps_to_reference(cell, adam[cell.target])[0]
-        middle, pace = float(np.median(steps)), cell.seconds_per_step
+        middle = float(np.median(steps))
+        pace = cell.seconds_per_step if timed_alike((cell, adam[cell.target])) else None
         yield Reaching(
             target=cell.target,
             optimizer=cell.optimizer,

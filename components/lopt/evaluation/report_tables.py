@@ -12,7 +12,9 @@ from lopt.evaluation.cell import Cell
 if TYPE_CHECKING:
     import pandas as pd
 
+Timing = tuple[float, int] | None
 _CELL = ["target", "optimizer"]
+_TIMING = ["seconds_per_step", "timed_together"]
 _TRAJECTORY = [*_CELL, "learning_rate", "seed"]
 
 
@@ -52,7 +54,9 @@ def finals_table(cells: Sequence[Cell]) -> "pd.DataFrame":
 
 
 def times_table(cells: Sequence[Cell]) -> "pd.DataFrame":
-    """Return a row for each cell: target, optimizer, seconds_per_step (none: not measured).
+    """Return a row for each cell: target, optimizer, seconds_per_step, timed_together.
+
+    The last says how many trajectories ran together. Both are none where nothing was measured.
 
     **Example**
 
@@ -62,9 +66,9 @@ def times_table(cells: Sequence[Cell]) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    rows = [(cell.target, cell.optimizer, cell.seconds_per_step) for cell in cells]
-    table = pd.DataFrame(rows, columns=[*_CELL, "seconds_per_step"])
-    return table.astype({"seconds_per_step": np.float64})
+    rows = [(cell.target, cell.optimizer, *(cell.timing or (None, None))) for cell in cells]
+    table = pd.DataFrame(rows, columns=[*_CELL, *_TIMING])
+    return table.astype(dict.fromkeys(_TIMING, np.float64))
 
 
 def rows_table(rows: Sequence[Any]) -> "pd.DataFrame":
@@ -93,11 +97,17 @@ def cells_from_tables(
     ```
     """
     metrics = dict(iter(finals.groupby(_CELL, sort=False)))
-    seconds = times.set_index(_CELL)["seconds_per_step"].to_dict()
+    pairs = zip(times["target"], times["optimizer"], strict=True)
+    timed: dict[Any, Timing] = dict(zip(pairs, _timings(times), strict=True))
     return tuple(
-        _cell(curve, metrics.get(pair, finals[:0]), seconds[pair])
+        _cell(curve, metrics.get(pair, finals[:0]), timed[pair])
         for pair, curve in curves.groupby(_CELL, sort=False)
     )
+
+
+def _timings(times: "pd.DataFrame") -> list[Timing]:
+    pairs = zip(*(times[name] for name in _TIMING), strict=True)
+    return [None if np.isnan(seconds) else (float(seconds), int(many)) for seconds, many in pairs]
 
 
 def _properties(row: object) -> dict[str, object]:
@@ -115,7 +125,7 @@ def _long(
     return pd.DataFrame({name: values.reshape(-1)}, index=index).reset_index()
 
 
-def _cell(curve: "pd.DataFrame", finals: "pd.DataFrame", seconds: float) -> Cell:
+def _cell(curve: "pd.DataFrame", finals: "pd.DataFrame", timing: Timing) -> Cell:
     rates, seeds = tuple(curve["learning_rate"].unique().tolist()), curve["seed"].nunique()
     losses = curve["loss"].to_numpy(np.float32).reshape(len(rates), seeds, -1)
     parts = {str(name): part for name, part in finals.groupby("metric", sort=False)}
@@ -130,5 +140,6 @@ def _cell(curve: "pd.DataFrame", finals: "pd.DataFrame", seconds: float) -> Cell
             for name, part in parts.items()
         },
         better={name: part["better"].iloc[0] for name, part in parts.items()},
-        seconds_per_step=None if np.isnan(seconds) else float(seconds),
+        seconds_per_step=timing and timing[0],
+        timed_together=timing and timing[1],
     )

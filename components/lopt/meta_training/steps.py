@@ -84,9 +84,7 @@ def compile_turn(
     compile_turn(training, groups, meta_state, turn)
     ```
     """
-    # Equinox declares what it returns as the function itself.
-    program: Any = _meta_steps
-    program.lower(*_arguments(training, groups, meta_state, turn, mesh)).compile()
+    _meta_steps.lower(*_arguments(training, groups, meta_state, turn, mesh)).compile()
 
 
 def _arguments(
@@ -131,8 +129,7 @@ def _with_part(meta_state: MetaState, part: MetaState, groups: Sequence[int]) ->
     )
 
 
-@eqx.filter_jit(compiler_options=ONE_AFTER_THE_OTHER)
-def _meta_steps(
+def _taken(
     training: MetaTraining,
     shares: Float[Array, " groups"],
     groups: tuple[Group, ...],
@@ -176,6 +173,11 @@ def _meta_steps(
         square_norms=carried.square_norms,
     )
     return new_state, given
+
+
+# Equinox declares neither that it takes options nor what it returns.
+_jit: Any = eqx.filter_jit
+_meta_steps: Any = _jit(_taken, compiler_options=ONE_AFTER_THE_OTHER)
 
 
 def _updated(

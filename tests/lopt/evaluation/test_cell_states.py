@@ -13,7 +13,13 @@ import pytest
 
 from lopt.evaluation import Candidate, cell_states, evaluate_one
 from lopt.evaluation.cell_states import CellState, first_state, later_states
-from lopt.evaluation.evaluate import evaluate, finished, prepared, seed_keys
+from lopt.evaluation.evaluate import (
+    evaluate,
+    finished,
+    prepared,
+    seed_keys,
+    timed_at_one_rate,
+)
 from lopt.evaluation.target import Target
 from lopt.evaluation.targets.streamed import StreamedTarget
 from lopt.evaluation.trajectory import records_of
@@ -197,6 +203,19 @@ def test_memory_does_not_grow_with_the_number_of_steps(noisy_quadratics, getkey)
         return found.temp_size_in_bytes, found.output_size_in_bytes
 
     assert taken(12) == taken(100_000)
+
+
+def test_an_optimizer_with_many_rates_can_be_timed_as_one_with_one_is(noisy_quadratics, getkey):
+    key = getkey()
+    cell = evaluate_one(noisy_quadratics, ADAM, 2, key)
+    assert cell.timing[1] == 4
+    alone = timed_at_one_rate(cell, noisy_quadratics, ADAM, key, seconds=0.0)
+    assert alone.timing[1] == 2
+    assert alone.timing[0] > 0
+    np.testing.assert_array_equal(alone.losses, cell.losses)
+    one = dataclasses.replace(ADAM, learning_rates=(0.01,))
+    of_one = evaluate_one(noisy_quadratics, one, 2, key)
+    assert timed_at_one_rate(of_one, noisy_quadratics, one, key) is of_one
 
 
 def test_large_problems_are_trained_one_after_the_other_and_equal_small_ones(getkey, monkeypatch):

@@ -19,7 +19,9 @@ LOADED = re.compile(r"<(?:script|link|img|iframe)[^>]*\b(?:src|href)\s*=", re.IG
 @pytest.fixture
 def timed(report):
     """The report with the seconds of a step, a fact and something that failed."""
-    cells = (dataclasses.replace(cell, seconds_per_step=1e-3) for cell in report.cells)
+    cells = (
+        dataclasses.replace(cell, seconds_per_step=1e-3, timed_together=8) for cell in report.cells
+    )
     failures = (Failure("digits/<b>convnet", "Adam", "ValueError: </script>"),)
     return Report(tuple(cells), {"ensemble": "abc", "conf": '{"seeds": 5}'}, failures)
 

@@ -31,6 +31,7 @@ def cell(losses, optimizer="learned", seconds_per_step=None) -> Cell:
         metrics={},
         better={},
         seconds_per_step=seconds_per_step,
+        timed_together=seconds_per_step and 1,
     )
 
 
@@ -92,10 +93,12 @@ def test_steps_are_those_of_the_first_record_at_the_level_and_never_the_zeroth()
     np.testing.assert_array_equal(found, [10, np.inf, 5, 5])
 
 
-def with_seconds(report, seconds):
+def with_seconds(report, seconds, together=8):
     """The report, with the seconds of a step by optimizer."""
     cells = (
-        dataclasses.replace(cell, seconds_per_step=seconds.get(cell.optimizer))
+        dataclasses.replace(
+            cell, seconds_per_step=seconds.get(cell.optimizer), timed_together=together
+        )
         for cell in report.cells
     )
     return Report(tuple(cells), report.facts)
@@ -123,6 +126,19 @@ def test_what_was_not_timed_everywhere_has_no_speed_up_in_seconds(report):
     timed = with_seconds(report, {"learned": 2e-3, "Adam": 1e-3})
     assert "speed_up" in timed.measures
     assert "speed_up_in_seconds" not in timed.measures
+
+
+def test_what_was_not_timed_alike_is_not_compared_by_seconds(report):
+    pace = {"learned": 2e-3, "Adam": 1e-3, "SGD": 1e-3}
+    cells = [
+        dataclasses.replace(cell, timed_together=8 if cell.optimizer == "learned" else 64)
+        for cell in with_seconds(report, pace).cells
+    ]
+    mixed = Report(tuple(cells), report.facts)
+    assert "speed_up_in_seconds" not in mixed.measures
+    of_ours = [row for row in mixed.reachings() if row.optimizer == "learned"]
+    assert of_ours
+    assert all(row.seconds is None for row in of_ours)
 
 
 def test_without_adam_nothing_is_said_of_it(report):

@@ -43,13 +43,17 @@ def test_a_report_keeps_what_has_failed(report, tmp_path):
 
 
 def test_how_long_it_took_is_kept_and_changes_no_digest(report, tmp_path):
-    timed = [dataclasses.replace(cell, seconds_per_step=1e-3) for cell in report.cells[1:]]
+    timed = [
+        dataclasses.replace(cell, seconds_per_step=1e-3, timed_together=8)
+        for cell in report.cells[1:]
+    ]
     slower = Report((report.cells[0], *timed), report.facts)
     assert slower.digest == report.digest
     again = Report.read(slower.write(tmp_path / "report"))
     assert [cell.seconds_per_step for cell in again.cells] == [None, *([1e-3] * 8)]
     times = pd.read_parquet(tmp_path / "report" / "times.parquet")
-    assert list(times) == ["target", "optimizer", "seconds_per_step"]
+    assert [cell.timing for cell in again.cells] == [None, *([(1e-3, 8)] * 8)]
+    assert list(times) == ["target", "optimizer", "seconds_per_step", "timed_together"]
 
 
 def test_the_curves_are_a_long_table_that_anybody_can_read(report, tmp_path):
