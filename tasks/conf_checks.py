@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks import accelerators, processes, settings
+from tasks import accelerators, architecture_options, processes, settings
 from tasks.conf_errors import ConfError
 from tasks.confs import (
     Conf,
@@ -84,7 +84,7 @@ def _architecture(conf: MetaTrainingConf) -> list[str]:
             f"meta_training.preset: {conf.preset!r} is not allowed; "
             f"allowed: one of {', '.join(presets)}, which {conf.architecture} has"
         ]
-    return []
+    return architecture_options.refusals(conf, known[conf.architecture])
 
 
 def _classes(conf: MetaTrainingConf) -> list[str]:

@@ -6,7 +6,7 @@ and draw the form in Prefect's user interface.
 
 import hashlib
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,6 +32,10 @@ class StageConf(BaseModel):
     def canonical(self) -> str:
         """Return the conf as JSON, the same text for equal confs."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    def __hash__(self) -> int:
+        # A conf may hold mappings, which have no hash of their own.
+        return hash(self.canonical())
 
     def digest(self) -> str:
         """Return the SHA-256 of the canonical form, in hexadecimal."""
@@ -93,6 +97,11 @@ class MetaTrainingConf(StageConf):
         min_length=1,
         description="Settings of the architecture: release (its published code's) for all of "
         "them, others by architecture, such as paper for HierarchicalRNN.",
+    )
+    architecture_options: dict[str, Any] = Field(
+        default={},
+        description="Arguments of the architecture that are to be other than the preset's, by "
+        "name, such as {attention: false}.",
     )
     seed: Seed = Field(
         default=0, description="Seed of the first meta-params and of all that is drawn later."
