@@ -70,7 +70,7 @@ def loss_figure(report: Report, target: str) -> "Figure":
     figure = Figure(figsize=(9.0, 4.5), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     for curve in loss_curves(report, target):
-        _plot_curve(axes, curve)
+        plot_curve(axes, curve)
     axes.set_yscale("log")
     axes.set_xlabel("inner step")
     axes.set_ylabel("loss / initial loss")
@@ -158,7 +158,16 @@ def _plot_intervals(axes: "Axes", means: Sequence[Score], number: int) -> None:
     )
 
 
-def _plot_curve(axes: "Axes", curve: LossCurve) -> None:
+def plot_curve(axes: "Axes", curve: LossCurve) -> None:
+    """Draw one curve with its band, ours thicker, dashed where it is at a second rate.
+
+    **Example**
+
+    ```python
+    for curve in loss_curves(report, "digits/mlp"):
+        plot_curve(axes, curve)
+    ```
+    """
     colour, marker = COLOURS[curve.number % len(COLOURS)], MARKERS[_round(curve.number)]
     style = "--" if curve.second else "-"
     (line,) = axes.plot(curve.steps, curve.middle, style, color=colour, label=curve.label)
