@@ -27,10 +27,29 @@ def panels(
     columns = min(count, PANELS_IN_A_ROW)
     rows = math.ceil(count / columns)
     figure = Figure(figsize=(width * columns, height * rows + 0.7), dpi=120, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.06)
     axes = figure.subplots(rows, columns, squeeze=False, sharey=share_y).reshape(-1)
     for unused in axes[count:]:
         unused.remove()
     return figure, list(axes[:count])
+
+
+def plain_logarithms(axes: "Axes") -> None:
+    """Make the y axis logarithmic, with numbers as one writes them: 0.6, not 6 x 10^-1.
+
+    **Example**
+
+    ```python
+    plain_logarithms(axes)
+    ```
+    """
+    from matplotlib.ticker import FuncFormatter, LogFormatter
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    # Numbers between powers of ten only where less than one of those is seen.
+    axes.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1.0, 0.4)))
+    axes.tick_params(axis="y", which="minor", labelsize="small")
 
 
 def legend_below(figure: "Figure") -> None:

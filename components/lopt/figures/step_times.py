@@ -117,7 +117,8 @@ def _begun(problem: Problem, candidate: Candidate, key: Key[Array, ""]) -> _Step
     init_key, batch_key, step_key = jax.random.split(key, 3)
     rate = candidate.learning_rates[0]
     transformation = candidate.make(jnp.asarray(rate, jnp.float32))
-    params, batch = problem.init(init_key), jax.jit(problem.sample_batch)(batch_key)
+    params = eqx.filter_jit(type(problem).init)(problem, init_key)
+    batch = eqx.filter_jit(type(problem).sample_batch)(problem, batch_key)
     memory = problem.init_memory() if isinstance(problem, WithMemory) else None
 
     def step(batch: Batch, trained: Trained) -> Trained:

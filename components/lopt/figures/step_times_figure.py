@@ -9,7 +9,7 @@ from jaxtyping import Float64
 from lopt.evaluation.plots import COLOURS
 from lopt.evaluation.tables import Table
 from lopt.figures.drawn import Drawn
-from lopt.figures.panels import legend_below, panels
+from lopt.figures.panels import legend_below, panels, plain_logarithms
 from lopt.figures.step_times import StepTime
 
 if TYPE_CHECKING:
@@ -90,13 +90,9 @@ def _plot(
 
 
 def _label(axes: "Axes", what: str, sizes: np.ndarray) -> None:
-    from matplotlib.ticker import FuncFormatter, NullFormatter
-
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [str(size) for size in sizes])
-    axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    plain_logarithms(axes)
     axes.set_xlabel("images in a minibatch")
     axes.set_ylabel(what)
     axes.grid(visible=True, which="both", alpha=0.3)
