@@ -158,8 +158,10 @@ def _plot_intervals(axes: "Axes", means: Sequence[Score], number: int) -> None:
     )
 
 
-def plot_curve(axes: "Axes", curve: LossCurve) -> None:
+def plot_curve(axes: "Axes", curve: LossCurve, colour: str | None = None) -> None:
     """Draw one curve with its band, ours thicker, dashed where it is at a second rate.
+
+    Without a `colour` it has that of its optimizer's number, and a marker once all are used.
 
     **Example**
 
@@ -168,7 +170,8 @@ def plot_curve(axes: "Axes", curve: LossCurve) -> None:
         plot_curve(axes, curve)
     ```
     """
-    colour, marker = COLOURS[curve.number % len(COLOURS)], MARKERS[_round(curve.number)]
+    marker = MARKERS[_round(curve.number)] if colour is None else ""
+    colour = colour or COLOURS[curve.number % len(COLOURS)]
     style = "--" if curve.second else "-"
     (line,) = axes.plot(curve.steps, curve.middle, style, color=colour, label=curve.label)
     line.set(linewidth=2.8 if curve.ours else 1.4, zorder=3 if curve.ours else 2)

@@ -1,11 +1,13 @@
 """What each feature of a rule is worth: the paper's figure 6."""
 
+import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lopt.evaluation.loss_curves import LossCurve
+from lopt.evaluation.choices import choices
 from lopt.evaluation.measures import AREA
 from lopt.evaluation.plots import COLOURS, plot_curve
 from lopt.evaluation.report import Report
@@ -21,10 +23,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 HELD_OUT = "held_out/"
+FULL_COLOUR, BASELINE_COLOUR = "#000000", "#999999"
+VARIANT_COLOURS = (*COLOURS[:-1], "#8B5A2B")
+"""Of all but the full rule: the palette without its black, and a brown."""
 CAPTION = (
-    "Left: loss relative to the first one on {target}, medians over {seeds} seeds; the bands, "
-    "from the first to the third quartile, are of the full rule and of what it is compared with "
-    "least. Right: by how much the mean over steps of log10(loss / first loss) of each is above "
+    "Left: loss relative to the first one on {target}, cut off at 1e-6 below and 100 above; lines "
+    "are medians over {seeds} seeds, bands reach from the first to the third quartile, and what "
+    "was not meta-trained is grey. Right: by how much the mean over steps of log10(loss / first loss) of each is above "
     "that of {full}, paired by seed, with 95 % bootstrap intervals; to the right of the line is "
     "worse. Each was meta-trained anew, with the same budget, problems and seed: one "
     "meta-training each, whose own scatter is in no interval."
@@ -47,8 +52,10 @@ def ablations(report: Report, full: str, title: str, words: Mapping[str, str] = 
     """
     losses = list(_losses(report, full))
     figure, (left, right) = panels(2, width=6.2, height=4.4)
+    colours = _colours(report, full)
     for curve in curves_at_one_rate(report, report.targets[0]):
-        plot_curve(left, _emphasised(curve, full))
+        optimizer = report.optimizers[curve.number]
+        plot_curve(left, curve._replace(ours=optimizer == full), colours[optimizer])
     label_panel(left, report.targets[0], words)
     _plot_losses(right, losses, full)
     figure.suptitle(title)
@@ -66,8 +73,11 @@ def ablations(report: Report, full: str, title: str, words: Mapping[str, str] = 
     )
 
 
-def _emphasised(curve: LossCurve, full: str) -> LossCurve:
-    return curve._replace(ours=curve.label == full)
+def _colours(report: Report, full: str) -> dict[str, str]:
+    others = [name for name in report.ours if name != full]
+    of_variants = dict(zip(others, itertools.cycle(VARIANT_COLOURS), strict=False))
+    baselines = dict.fromkeys(set(report.optimizers) - set(report.ours), BASELINE_COLOUR)
+    return {**baselines, **of_variants, full: FULL_COLOUR}
 
 
 def _losses(report: Report, full: str) -> Iterator[Difference]:
@@ -80,8 +90,6 @@ def _losses(report: Report, full: str) -> Iterator[Difference]:
 
 
 def _of(report: Report, full: str, name: str) -> Iterator[Difference]:
-    import dataclasses
-
     for one in report.differences(full, AREA):
         # Where there are several choices of a rate, the first is the single one.
         if one.target == MEAN and one.choice == _first_choice(report, one.other):
@@ -89,8 +97,6 @@ def _of(report: Report, full: str, name: str) -> Iterator[Difference]:
 
 
 def _first_choice(report: Report, optimizer: str) -> str:
-    from lopt.evaluation.choices import choices
-
     return choices(report.of(optimizer))[0]
 
 
@@ -106,7 +112,7 @@ def _plot_losses(axes: "Axes", losses: Sequence[Difference], full: str) -> None:
             np.arange(len(others)) + 0.18 * (number - (len(targets) - 1) / 2),
             xerr=[middle - low, high - middle],
             fmt="osD^v"[number % 5],
-            color=COLOURS[-1] if number == 0 else "#888888",
+            color="#000000" if number == 0 else "#888888",
             capsize=3,
             markersize=5,
             label=f"right: {target}",
@@ -120,8 +126,6 @@ def _plot_losses(axes: "Axes", losses: Sequence[Difference], full: str) -> None:
 
 
 def _summary(losses: Sequence[Difference], full: str) -> Table:
-    import dataclasses
-
     targets = list(dict.fromkeys(one.target for one in losses))
     others = list(dict.fromkeys(one.other for one in losses))
     turned = {

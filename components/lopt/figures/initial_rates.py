@@ -54,7 +54,9 @@ def initial_rates(cells: Sequence[Cell], title: str, words: Mapping[str, str] = 
             _plot(
                 panel, [r for r in rows if (r.target, r.optimizer) == (target, optimizer)], number
             )
-        panel.set_title(f"{words[target]}\n{target}" if target in words else target)
+        panel.set_title(
+            f"{words[target]}\n{target}" if target in words else target, fontsize="medium"
+        )
         panel.set_xscale("log")
         panel.set_xlabel("initial learning rate")
         panel.set_ylabel("mean log10(loss / initial loss)")

@@ -47,9 +47,15 @@ def training_curves(
     figure, axes = panels(len(report.targets))
     for panel, target in zip(axes, report.targets, strict=True):
         for curve in curves_at_one_rate(report, target):
-            plot_curve(panel, curve)
-        for steps in sorted(set((longest or {}).values())):
-            panel.axvline(steps, color="#555555", linestyle=":", linewidth=1.2)
+            plot_curve(panel, curve._replace(ours=curve.label == report.ours[0]))
+        for name, steps in (longest or {}).items():
+            panel.axvline(
+                steps,
+                color="#555555",
+                linestyle=":",
+                linewidth=1.2,
+                label=f"longest meta-training of {name}: {steps} steps",
+            )
         label_panel(panel, target, words)
     figure.suptitle(title)
     legend_below(figure)

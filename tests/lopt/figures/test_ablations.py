@@ -51,6 +51,12 @@ def test_the_curves_are_of_the_first_target_and_the_full_rule_stands_out(report)
     assert left.get_title() == "digits/convnet"
 
 
+def test_no_two_variants_have_one_colour(report):
+    left, _ = ablations(report, "full", "Ablations").figure.axes
+    colours = {line.get_label(): line.get_color() for line in left.lines}
+    assert len(set(colours.values())) == len(report.optimizers)
+
+
 def test_a_full_rule_that_is_not_there_is_refused(report):
     with pytest.raises(ReportError, match="No optimizer is called 'whole'"):
         ablations(report, "whole", "Ablations")

@@ -39,7 +39,13 @@ def test_there_is_a_panel_for_each_target_with_a_line_and_a_band_for_each_optimi
 def test_rates_are_in_the_legend_unless_they_are_a_learned_optimizer_s(drawn):
     (legend,) = drawn.figure.legends
     names = [text.get_text() for text in legend.get_texts()]
-    assert names == ["learned", "old", "Adam, 0.01", "SGD (best rate), 0.001"]
+    assert names == [
+        "learned",
+        "old",
+        "Adam, 0.01",
+        "SGD (best rate), 0.001",
+        "longest meta-training of old: 100 steps",
+    ]
 
 
 def test_the_longest_trajectory_of_meta_training_is_marked_and_said(drawn):
