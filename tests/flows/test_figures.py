@@ -33,7 +33,11 @@ TINY = [
 ]
 BOWLS = """
 entries:
-  - {family: bowls, category: convex, count: 1, weight: 1.0, spec: {problem: Quadratic, dimensions: 3}}
+  - family: bowls
+    category: convex
+    count: 1
+    weight: 1.0
+    spec: {problem: Quadratic, dimensions: 3}
 """
 
 

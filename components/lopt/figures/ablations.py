@@ -27,12 +27,12 @@ FULL_COLOUR, BASELINE_COLOUR = "#000000", "#999999"
 VARIANT_COLOURS = (*COLOURS[:-1], "#8B5A2B")
 """Of all but the full rule: the palette without its black, and a brown."""
 CAPTION = (
-    "Left: loss relative to the first one on {target}, cut off at 1e-6 below and 100 above; lines "
+    "Left: loss relative to the first one on {target}, cut off at 1e-6 below and 100 above. Lines "
     "are medians over {seeds} seeds, bands reach from the first to the third quartile, and what "
-    "was not meta-trained is grey. Right: by how much the mean over steps of log10(loss / first loss) of each is above "
-    "that of {full}, paired by seed, with 95 % bootstrap intervals; to the right of the line is "
-    "worse. Each was meta-trained anew, with the same budget, problems and seed: one "
-    "meta-training each, whose own scatter is in no interval."
+    "was not meta-trained is grey. Right: by how much the mean over steps of log10(loss / first "
+    "loss) of each is above that of {full}, paired by seed, with 95 % bootstrap intervals; to the "
+    "right of the line is worse. Each was meta-trained anew, with the same budget, problems and "
+    "seed: one meta-training each, whose own scatter is in no interval."
 )
 
 
