@@ -430,8 +430,8 @@ class Conf(StageConf):
     ensemble: EnsembleConf = EnsembleConf()
     meta_training: MetaTrainingConf = MetaTrainingConf()
     evaluation: EvaluationConf = EvaluationConf()
-    figure: FigureConf = FigureConf()
     publication: PublicationConf = PublicationConf()
+    figure: FigureConf = FigureConf()
 
 
 DEFAULTS = Conf()

@@ -21,6 +21,7 @@ TINY = [
     "record_every=2",
     "evaluation.baselines=[Adam]",
     "figure.rates={Adam: 1e-2}",
+    "meta_training.architecture_options={hidden_sizes: [2]}",
     "meta_steps=2",
     "segment_meta_steps=2",
     "warmup_meta_steps=1",
@@ -107,8 +108,7 @@ def test_figure_6_has_every_variant_and_trains_none_of_them_twice(draw, monkeypa
     from tasks import settings
 
     changes = (
-        "evaluation.targets=[digits/softmax, held_out]",
-        "meta_training.architecture_options={hidden_sizes: [2]}",
+        "evaluation.targets=[held_out]",
         "figure.only=[full, no attention]",
     )
     drawn = draw("6", *changes)
@@ -118,8 +118,7 @@ def test_figure_6_has_every_variant_and_trains_none_of_them_twice(draw, monkeypa
         json.loads(path.read_text())["hyper_parameters"]
         for path in settings.figure_runs_root().glob("*/*/release/config.json")
     ]
-    found = [one["attention"] for one in releases if one.get("hidden_sizes") == [2]]
-    assert sorted(found) == [False, True]
+    assert sorted(one["attention"] for one in releases if "attention" in one) == [False, True]
 
     from flows import meta_train
 
