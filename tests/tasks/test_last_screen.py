@@ -113,8 +113,9 @@ def test_servers_that_run_already_are_not_to_be_started(
 
 
 def test_a_figure_s_picture_data_and_page_are_named_at_the_end(
-    home: Path, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(tracking, "experiment_id", lambda: "7")
     figure = FigureReference(
         number=3,
         title="Losses",
@@ -127,7 +128,6 @@ def test_a_figure_s_picture_data_and_page_are_named_at_the_end(
         columns=("target", "learned"),
         rows=(("papers/rosenbrock", "-1.250"),),
     )
-    del home
     last_screen.show_figure("run", figure)
     text = capsys.readouterr().out
     assert "papers/rosenbrock" in text
