@@ -84,7 +84,9 @@ def _losses(report: Report, full: str) -> Iterator[Difference]:
     """Yield the differences full - other on each target alone and on the held-out ones together."""
     for target in report.targets:
         if not target.startswith(HELD_OUT):
-            yield from _of(report.only(target), full, target)
+            # Not by `only`, for one target's name may begin as another's does.
+            cells = tuple(cell for cell in report.cells if cell.target == target)
+            yield from _of(dataclasses.replace(report, cells=cells), full, target)
     if any(target.startswith(HELD_OUT) for target in report.targets):
         yield from _of(report.only(HELD_OUT), full, HELD_OUT.rstrip("/"))
 

@@ -1,5 +1,6 @@
 """What figure 6 shows."""
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -42,6 +43,17 @@ def test_differences_are_those_of_the_report_turned_round(report):
     np.testing.assert_allclose(ends, [(-one.high, -one.low) for one in by_name.values()])
     table = drawn.tables["differences"].query("target == 'held_out'").set_index("other")
     assert table.loc["no attention", "value"] == pytest.approx(by_name["no attention"].value)
+
+
+def test_a_target_whose_name_begins_as_another_s_is_one_of_its_own(make_cell, report):
+    slopes = {"full": 0.2, "no attention": 1.0, "no log objective": 1.0, "Adam": 0.5}
+    longer = tuple(make_cell("digits/convnet-6", name, slope=s) for name, s in slopes.items())
+    alone = ablations(report, "full", "Ablations").tables["differences"]
+    both = dataclasses.replace(report, cells=(*report.cells, *longer))
+    beside = ablations(both, "full", "Ablations").tables["differences"]
+    columns = ["other", "value", "low", "high"]
+    first, again = (table.query("target == 'digits/convnet'")[columns] for table in (alone, beside))
+    np.testing.assert_array_equal(first, again)
 
 
 def test_the_curves_are_of_the_first_target_and_the_full_rule_stands_out(report):
