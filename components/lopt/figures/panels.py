@@ -23,11 +23,12 @@ def panels(
     ```
     """
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.06)
     columns = min(count, PANELS_IN_A_ROW)
     rows = math.ceil(count / columns)
-    figure = Figure(figsize=(width * columns, height * rows + 0.7), dpi=120, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.06)
+    figure = Figure(figsize=(width * columns, height * rows + 0.7), dpi=120, layout=layout)
     axes = figure.subplots(rows, columns, squeeze=False, sharey=share_y).reshape(-1)
     for unused in axes[count:]:
         unused.remove()
