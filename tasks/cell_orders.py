@@ -97,7 +97,7 @@ def _baseline(conf: EvaluationConf, name: str) -> CandidateReference:
 
 def candidate_of(reference: CandidateReference) -> Any:
     """Return the optimizer as the library takes it."""
-    from lopt.evaluation import baselines, learned
+    from lopt.evaluation import Candidate, baselines
     from lopt.loading import load
 
     if reference.release is None:
@@ -105,7 +105,7 @@ def candidate_of(reference: CandidateReference) -> Any:
         return baseline
     # Where it came from is part of a compiled program's key, and would compile all anew.
     optimizer = load(reference.release.directory).with_provenance(None)
-    return learned(optimizer, reference.name, *reference.learning_rates)
+    return Candidate(reference.name, optimizer.transformation, reference.learning_rates)
 
 
 def _file_name(text: str) -> str:

@@ -22,6 +22,8 @@ from tasks.processes import REFUSED
 from tasks.stopping import StoppedAtOnceError
 
 BEGIN_ANEW = "The same command begins anew."
+Shipped = tuple[str, Path]
+"""An option of a flow that names confs, and the folder in which they lie under their names."""
 
 
 def main(
@@ -29,13 +31,15 @@ def main(
     arguments: Sequence[str] | None = None,
     *,
     if_stopped: str = BEGIN_ANEW,
+    shipped: Shipped | None = None,
 ) -> None:
     """Run a flow with the conf that the command line asks for, checked as a whole before.
 
-    `if_stopped` is what a person is told who has stopped it.
+    `if_stopped` is what a person is told who has stopped it. A flow that does nothing sensible
+    without a conf has an option for those that are `shipped` with it.
     """
     sections, names, lists = _parameters(flow)
-    options = _parser(flow, sections, names, lists).parse_args(arguments)
+    options = _parser(flow, sections, names, lists, shipped).parse_args(arguments)
     with processes.ending_together(), _in_a_line(if_stopped):
         try:
             conf = read_conf(options.conf, options.set, sections)
@@ -79,7 +83,11 @@ def _parameters(flow: Callable[..., Any]) -> tuple[list[str], list[str], list[st
 
 
 def _parser(
-    flow: Callable[..., Any], sections: list[str], names: list[str], lists: list[str]
+    flow: Callable[..., Any],
+    sections: list[str],
+    names: list[str],
+    lists: list[str],
+    shipped: Shipped | None,
 ) -> Any:
     module = sys.modules[inspect.unwrap(flow).__module__]
     parser = argparse.ArgumentParser(
@@ -90,7 +98,7 @@ def _parser(
     )
     parser.set_defaults(conf=None, set=[])
     if sections:
-        _add_conf(parser)
+        _add_conf(parser, shipped)
     described = parameter_docstrings(inspect.getdoc(flow))
     for name in lists:
         # Without an option's name before it: it is what the command is about.
@@ -103,13 +111,35 @@ def _parser(
     return parser
 
 
-def _add_conf(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--conf", type=Path, metavar="FILE", help="YAML file, see conf/")
+def _add_conf(parser: argparse.ArgumentParser, shipped: Shipped | None) -> None:
+    group = parser.add_mutually_exclusive_group(required=shipped is not None)
+    group.add_argument("--conf", type=Path, metavar="FILE", help="YAML file, see conf/")
+    if shipped is not None:
+        _add_shipped(group, *shipped)
     parser.add_argument(
         "--set",
         action="append",
         metavar="KEY=VALUE",
         help="put another value in, after the file; may be given several times",
+    )
+
+
+def _add_shipped(group: Any, name: str, folder: Path) -> None:
+    files = {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+
+    def file_of(stem: str) -> Path:
+        if stem not in files:
+            raise argparse.ArgumentTypeError(
+                f"{stem!r} is not allowed; allowed: one of {', '.join(files)}"
+            )
+        return files[stem]
+
+    group.add_argument(
+        f"--{name}",
+        dest="conf",
+        type=file_of,
+        metavar="NAME",
+        help=f"a conf of {folder.parent.name}/{folder.name}: {', '.join(files)}",
     )
 
 

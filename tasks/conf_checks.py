@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks import accelerators, processes, settings
+from tasks import accelerators, architecture_options, figure_checks, processes, settings
 from tasks.conf_errors import ConfError
 from tasks.confs import (
     Conf,
@@ -15,6 +15,7 @@ from tasks.confs import (
     PublicationConf,
     StageConf,
 )
+from tasks.variants import key_of, variants
 
 
 def check(conf: Conf, sections: Sequence[str]) -> None:
@@ -55,6 +56,8 @@ def mistakes(conf: Conf, sections: Sequence[str]) -> list[str]:
             f"evaluation.held_out_seed: {conf.evaluation.held_out_seed} is not allowed; "
             "allowed: any other than ensemble.seed, or nothing would be held out"
         )
+    if "figure" in sections:
+        lines += _figure(conf)
     if "publication" in sections:
         lines += _alias(conf.publication)
     return lines
@@ -86,7 +89,7 @@ def _architecture(conf: MetaTrainingConf) -> list[str]:
             f"meta_training.preset: {conf.preset!r} is not allowed; "
             f"allowed: one of {', '.join(presets)}, which {conf.architecture} has"
         ]
-    return []
+    return architecture_options.refusals(conf, known[conf.architecture])
 
 
 def _classes(conf: MetaTrainingConf) -> list[str]:
@@ -248,6 +251,23 @@ def _lacking(names: Sequence[str], manual_files: str) -> dict[str, str]:
             if missing:
                 lacking[name] = missing
     return lacking
+
+
+def _figure(conf: Conf) -> list[str]:
+    """Look at the figure itself, and at each meta-training that it asks for."""
+    lines = figure_checks.refusals(conf.figure, conf.evaluation)
+    try:
+        of_variants = variants(conf.figure, conf.meta_training)
+    except ConfError as error:
+        return [*lines, *error.lines]
+    base = set(mistakes(conf, ["meta_training"]))
+    for name, variant in of_variants.items():
+        of_one = mistakes(conf.model_copy(update={"meta_training": variant}), ["meta_training"])
+        # What is wrong with all of them is said once.
+        lines += [
+            line.replace("meta_training", key_of(name), 1) for line in of_one if line not in base
+        ]
+    return lines
 
 
 def _alias(conf: PublicationConf) -> list[str]:

@@ -46,8 +46,8 @@ def allowed(schema: Mapping[str, Any]) -> str:
     if "const" in schema:
         return f"only {schema['const']}"
     kind = schema.get("type")
-    if kind == "array":
-        return _list_of(schema)
+    if kind == "array" or "additionalProperties" in schema:
+        return _list_of(schema) if kind == "array" else _names_with(schema["additionalProperties"])
     if kind == "string" and "pattern" in schema:
         return f"text like {schema['pattern']}"
     return _KINDS.get(str(kind), str(kind)) + _range(schema)
@@ -61,6 +61,11 @@ _KINDS = {
     "object": "a section",
     "null": "null",
 }
+
+
+def _names_with(schema: Mapping[str, Any] | bool) -> str:
+    anything = isinstance(schema, bool) or not schema
+    return "names, each with " + ("a value" if anything else allowed(schema))
 
 
 def _list_of(schema: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ and draw the form in Prefect's user interface.
 
 import hashlib
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,6 +32,10 @@ class StageConf(BaseModel):
     def canonical(self) -> str:
         """Return the conf as JSON, the same text for equal confs."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    def __hash__(self) -> int:
+        # A conf may hold mappings, which have no hash of their own.
+        return hash(self.canonical())
 
     def digest(self) -> str:
         """Return the SHA-256 of the canonical form, in hexadecimal."""
@@ -93,6 +97,11 @@ class MetaTrainingConf(StageConf):
         min_length=1,
         description="Settings of the architecture: release (its published code's) for all of "
         "them, others by architecture, such as paper for HierarchicalRNN.",
+    )
+    architecture_options: dict[str, Any] = Field(
+        default={},
+        description="Arguments of the architecture that are to be other than the preset's, by "
+        "name, such as {attention: false}.",
     )
     seed: Seed = Field(
         default=0, description="Seed of the first meta-params and of all that is drawn later."
@@ -339,6 +348,69 @@ class EvaluationConf(StageConf):
         return json.dumps(self.model_dump(mode="json", exclude=where), sort_keys=True)
 
 
+class FigureConf(StageConf):
+    """Which of the paper's figures to draw, and of what.
+
+    What is trained for it and on what it is evaluated is said by the other sections.
+    """
+
+    number: Literal[2, 3, 4, 5, 6, 7] = Field(
+        default=3,
+        description="Number in the paper: 2 earlier learned optimizers on new networks, 3 problems "
+        "of the corpus, 4 new problem types, 5 initial learning rates, 6 ablations, 7 seconds.",
+    )
+    title: str = Field(default="", max_length=200, description="What stands above the figure.")
+    panels: dict[str, str] = Field(
+        default={},
+        description="Words above the panels of single targets, by the target's name.",
+    )
+    with_release: bool = Field(
+        default=True, description='Whether the release is in it, under the name "learned".'
+    )
+    variants: dict[str, dict[str, Any]] = Field(
+        default={},
+        description="Optimizers that are meta-trained for the figure, by name: the keys of "
+        "meta_training that are other than there. In figure 6 the first is the full rule.",
+    )
+    only: tuple[str, ...] = Field(
+        default=(), strict=False, description="Which of the variants, by name; empty for all."
+    )
+    rates: dict[str, Rate] = Field(
+        default={},
+        description="Learning rates of single baselines, by name; the others are tried at "
+        "evaluation.learning_rates and drawn at the best one for all targets together.",
+    )
+    initial_rates: tuple[Rate, ...] = Field(
+        default=(1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
+        strict=False,
+        min_length=2,
+        description="Figure 5: learning rates that every optimizer begins at.",
+    )
+    batch_sizes: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = Field(
+        default=(1, 4, 16, 64, 256, 1024),
+        strict=False,
+        min_length=1,
+        description="Figure 7: images in a minibatch.",
+    )
+    rounds: int = Field(
+        default=15,
+        ge=2,
+        le=10_000,
+        description="Figure 7: in how many rounds each optimizer has its turn.",
+    )
+    reading_seconds: float = Field(
+        default=0.1,
+        gt=0,
+        le=600,
+        description="Figure 7: seconds of steps of which a reading is the mean.",
+    )
+    reference: str = Field(
+        default="Adam",
+        min_length=1,
+        description="Figure 7: the optimizer of whose seconds the others' are multiples.",
+    )
+
+
 class PublicationConf(StageConf):
     """Where to publish."""
 
@@ -364,6 +436,7 @@ class Conf(StageConf):
     meta_training: MetaTrainingConf = MetaTrainingConf()
     evaluation: EvaluationConf = EvaluationConf()
     publication: PublicationConf = PublicationConf()
+    figure: FigureConf = FigureConf()
 
 
 DEFAULTS = Conf()

@@ -5,8 +5,11 @@ import shlex
 import sys
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
 from tasks import settings, terminal, tracking
-from tasks.references import ModelVersionReference, ReportReference
+from tasks.references import FigureReference, ModelVersionReference, ReportReference
 from tasks.score_screen import fitting
 from tasks.score_table import LEGEND, score_table
 
@@ -45,11 +48,29 @@ def show_version(version: ModelVersionReference) -> None:
         terminal.say(line)
 
 
+def show_figure(mlflow_run_id: str, figure: FigureReference) -> None:
+    """Print the main numbers of a figure, and where it, its page and its data are."""
+    terminal.console().print(_numbers(figure))
+    terminal.paragraph(figure.caption, "dim")
+    show_page(mlflow_run_id, f"figure/{Path(figure.page).name}")
+    terminal.say(f"Picture: {figure.picture}")
+    for table in figure.tables:
+        terminal.say(f"Data:    {table}")
+    terminal.say(f"Page:    {figure.page}")
+
+
 def show_page(mlflow_run_id: str, file: str) -> None:
     """Print the lines to look at a file that a run has logged."""
     terminal.say(f"Look at {file}:")
     for line in _mlflow_lines(f"runs/{mlflow_run_id}/artifacts/{file}"):
         terminal.say(line)
+
+
+def _numbers(figure: FigureReference) -> Table:
+    table = Table(*figure.columns, box=SIMPLE_HEAD)
+    for row in figure.rows:
+        table.add_row(*row)
+    return table
 
 
 def _mlflow_lines(place: str) -> list[str]:

@@ -70,6 +70,22 @@ class ReportReference(Reference):
     release_digest: str | None = None
 
 
+class FigureReference(Reference):
+    """A figure of the paper's as it was drawn here: a picture, a page, and the tables behind."""
+
+    number: int
+    title: str
+    directory: str
+    picture: str
+    page: str
+    tables: tuple[str, ...]
+    digest: str
+    caption: str
+    columns: tuple[str, ...]
+    """Of its main numbers."""
+    rows: tuple[tuple[str, ...], ...]
+
+
 class ModelVersionReference(Reference):
     """A version in the model registry."""
 

@@ -32,16 +32,21 @@ def conf_digest(conf: MetaTrainingConf, ensemble_digest: str) -> str:
 
 @contextmanager
 def opened(
-    conf: MetaTrainingConf, ensemble_digest: str, *, publishing: bool = False
+    conf: MetaTrainingConf,
+    ensemble_digest: str,
+    *,
+    publishing: bool = False,
+    root: Path | None = None,
 ) -> Iterator[RunFolder]:
     """Give the folder that this conf works in, kept from other processes meanwhile.
 
     That is the unfinished run of this conf if there is one that nobody is working on; else a
     finished one where `when_finished` says so; else a new one. For a cycle, which is
-    `publishing`, a run is not finished before it is published.
+    `publishing`, a run is not finished before it is published. `root` is where the runs lie, by
+    default those of which the newest is the latest release.
     """
     digest = conf_digest(conf, ensemble_digest)
-    parent = settings.runs_root() / short(digest)
+    parent = (root or settings.runs_root()) / short(digest)
     parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as kept:
         with locked(parent / "choosing", wait=True):

@@ -29,20 +29,20 @@ def score_page(report: "Report") -> str:
         tuning(report),
         _list([*missing(report), *summary(report)]),
         "## All targets together",
-        _markdown(overview_table(report)),
+        markdown_table(overview_table(report)),
         _list(verdicts(report)),
         "## Scores",
         "Mean over the steps of log10(loss / first loss), lower is better.",
-        _markdown(score_table(report.scores(MEASURE))),
+        markdown_table(score_table(report.scores(MEASURE))),
     ]
     for ours in report.ours:
         differences = difference_table(report.differences(ours, MEASURE))
-        parts += [f"## {ours} minus the others", _markdown(differences)]
+        parts += [f"## {ours} minus the others", markdown_table(differences)]
     if rows := report.reachings():
-        parts += ["## Reaching Adam's final loss", SOON, _markdown(reaching_table(rows))]
-    parts += ["## Divergence", _markdown(divergence_table(report.divergences()))]
+        parts += ["## Reaching Adam's final loss", SOON, markdown_table(reaching_table(rows))]
+    parts += ["## Divergence", markdown_table(divergence_table(report.divergences()))]
     for measure in report.measures[1:]:
-        parts += [f"## {measure}", _markdown(score_table(report.scores(measure)))]
+        parts += [f"## {measure}", markdown_table(score_table(report.scores(measure)))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -50,6 +50,7 @@ def _list(lines: list[str]) -> str:
     return "\n".join(f"* {line}" for line in lines)
 
 
-def _markdown(table: "Table") -> str:
+def markdown_table(table: "Table") -> str:
+    """Return a table as Markdown has it."""
     rows = [table.columns, ("---",) * len(table.columns), *table.rows]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)

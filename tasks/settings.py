@@ -28,6 +28,16 @@ def runs_root() -> Path:
     return home() / "runs"
 
 
+def figures_root() -> Path:
+    """Return the folder of the paper's figures as they were drawn here."""
+    return home() / "figures"
+
+
+def figure_runs_root() -> Path:
+    """Return the folder of the meta-trainings that were done for a figure."""
+    return figures_root() / "runs"
+
+
 def reports_root() -> Path:
     """Return the folder of the evaluation reports."""
     return home() / "reports"

@@ -25,7 +25,7 @@ def versions(home: Path, server: str, conf: Conf) -> list[ModelVersionReference]
     from tasks import code_version
 
     del home, server
-    parts = {name: getattr(conf, name) for name in Conf.model_fields}
+    parts = {name: getattr(conf, name) for name in Conf.model_fields if name != "figure"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(code_version, "git_commit", lambda: COMMIT)
         patch.setattr(code_version, "git_dirty", lambda: True)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from tasks import command_line
@@ -110,3 +112,41 @@ def test_who_stops_a_flow_is_told_what_the_same_command_does(
         command_line.main(stopped, TINY)
     with pytest.raises(SystemExit, match=rf"^{word}.*\. It goes on\.$"):
         command_line.main(stopped, TINY, if_stopped="It goes on.")
+
+
+def drawing(ensemble: EnsembleConf = DEFAULTS.ensemble) -> None:
+    """Stand where a flow would that does nothing sensible without a conf."""
+    seeds.append(ensemble.seed)
+
+
+seeds: list[int] = []
+
+
+def test_a_conf_that_is_shipped_is_taken_by_its_name(tmp_path: Path) -> None:
+    for seed in (3, 4):
+        (tmp_path / f"{seed}.yaml").write_text(f"ensemble: {{seed: {seed}}}")
+    seeds.clear()
+    shipped = ("figure", tmp_path)
+    command_line.main(drawing, ["--figure", "4", *TINY], shipped=shipped)
+    command_line.main(drawing, ["--conf", str(tmp_path / "3.yaml"), *TINY], shipped=shipped)
+    assert seeds == [4, 3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--figure", "9"], "argument --figure: '9' is not allowed; allowed: one of 3"),
+        ([], "one of the arguments --conf --figure is required"),
+        (["--figure", "3", "--conf", "x"], "argument --conf: not allowed with argument --figure"),
+    ],
+)
+def test_another_name_none_or_both_are_refused_with_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    (tmp_path / "3.yaml").write_text("")
+    seeds.clear()
+    with pytest.raises(SystemExit) as ending:
+        command_line.main(drawing, arguments, shipped=("figure", tmp_path))
+    assert ending.value.code == 2
+    assert said in capsys.readouterr().err
+    assert seeds == []

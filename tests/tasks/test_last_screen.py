@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tasks import last_screen, settings, tracking
-from tasks.references import ModelVersionReference
+from tasks.references import FigureReference, ModelVersionReference
 from tasks.score_screen import fitting
 from tasks.score_table import ScoreTable
 
@@ -110,3 +110,32 @@ def test_servers_that_run_already_are_not_to_be_started(
     assert "server" not in text
     assert "  http://127.0.0.1:5000/#/experiments/1/runs?" in text
     assert "  http://127.0.0.1:4200/runs" in text
+
+
+def test_a_figure_s_picture_data_and_page_are_named_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tracking, "experiment_id", lambda: "7")
+    figure = FigureReference(
+        number=3,
+        title="Losses",
+        directory="f",
+        picture="f/figure_3.png",
+        page="f/figure_3.html",
+        tables=("f/curves.parquet", "f/finals.parquet"),
+        digest="d" * 64,
+        caption="Lines are medians.",
+        columns=("target", "learned"),
+        rows=(("papers/rosenbrock", "-1.250"),),
+    )
+    last_screen.show_figure("run", figure)
+    text = capsys.readouterr().out
+    assert "papers/rosenbrock" in text
+    assert "Lines are medians." in text
+    assert "/artifacts/figure/figure_3.html" in text
+    assert text.splitlines()[-4:] == [
+        "Picture: f/figure_3.png",
+        "Data:    f/curves.parquet",
+        "Data:    f/finals.parquet",
+        "Page:    f/figure_3.html",
+    ]

@@ -70,7 +70,7 @@ def loss_figure(report: Report, target: str) -> "Figure":
     figure = Figure(figsize=(9.0, 4.5), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     for curve in loss_curves(report, target):
-        _plot_curve(axes, curve)
+        plot_curve(axes, curve)
     axes.set_yscale("log")
     axes.set_xlabel("inner step")
     axes.set_ylabel("loss / initial loss")
@@ -158,8 +158,20 @@ def _plot_intervals(axes: "Axes", means: Sequence[Score], number: int) -> None:
     )
 
 
-def _plot_curve(axes: "Axes", curve: LossCurve) -> None:
-    colour, marker = COLOURS[curve.number % len(COLOURS)], MARKERS[_round(curve.number)]
+def plot_curve(axes: "Axes", curve: LossCurve, colour: str | None = None) -> None:
+    """Draw one curve with its band, ours thicker, dashed where it is at a second rate.
+
+    Without a `colour` it has that of its optimizer's number, and a marker once all are used.
+
+    **Example**
+
+    ```python
+    for curve in loss_curves(report, "digits/mlp"):
+        plot_curve(axes, curve)
+    ```
+    """
+    marker = MARKERS[_round(curve.number)] if colour is None else ""
+    colour = colour or COLOURS[curve.number % len(COLOURS)]
     style = "--" if curve.second else "-"
     (line,) = axes.plot(curve.steps, curve.middle, style, color=colour, label=curve.label)
     line.set(linewidth=2.8 if curve.ours else 1.4, zorder=3 if curve.ours else 2)

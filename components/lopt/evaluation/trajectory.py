@@ -134,7 +134,7 @@ def advance(
 
     def step(index: Int32[Array, ""], trained: Trained) -> Trained:
         key = jax.random.fold_in(step_key, index)
-        return _step(problem, transformation, trained, key, batch_of(index))
+        return inner_step(problem, transformation, trained, key, batch_of(index))
 
     # Bounds that are data, the first loop empty: the loss is compiled once, not twice.
     def record(index: Int32[Array, ""], trajectory: Trajectory) -> Trajectory:
@@ -173,13 +173,22 @@ def _problem(target: Target, start: Start, draw_key: Key[Array, ""]) -> Problem:
     return problem
 
 
-def _step(
+def inner_step(
     problem: Problem,
     transformation: optax.GradientTransformation,
     trained: Trained,
     key: Key[Array, ""],
     batch: Batch,
 ) -> Trained:
+    """Take the gradient and update the params; without a `batch` the problem draws one.
+
+    **Example**
+
+    ```python
+    trained = Trained(params, adam.init(params), memory=None)
+    trained = inner_step(problem, adam, trained, key, problem.sample_batch(key))
+    ```
+    """
     if isinstance(problem, WithMemory):
         loss, gradient, memory = loss_gradient_and_memory(
             problem, trained.params, trained.memory, key, batch

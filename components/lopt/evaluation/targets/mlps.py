@@ -37,6 +37,11 @@ SMALL = ImageNetwork("mlp", functools.partial(mlp, hidden=(32,), initialization=
 RELU = ImageNetwork("mlp-relu", functools.partial(mlp, hidden=(64,)))
 SIGMOID = ImageNetwork("mlp-sigmoid", functools.partial(mlp, hidden=(64,), activation="sigmoid"))
 
+# What earlier learned optimizers were meta-trained on (Andrychowicz et al. 2016, section 3.2).
+ANDRYCHOWICZ = ImageNetwork(
+    "mlp-sigmoid-20", functools.partial(mlp, hidden=(20,), activation="sigmoid")
+)
+
 # Later work has it on Fashion-MNIST (Metz et al. 2022, ImageMLP_FashionMnist_Relu128x128).
 WIDE = ImageNetwork("mlp-relu-128x128", functools.partial(mlp, hidden=(128, 128)))
 DEEP = ImageNetwork("mlp-relu-6x32", functools.partial(mlp, hidden=(32,) * 6))
