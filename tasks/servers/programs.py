@@ -1,0 +1,98 @@
+"""The programs that `make up` keeps alive: their commands, and what they find in the environment."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from tasks import settings
+from tasks.servers.conf import ServersConf
+
+HOST = "127.0.0.1"
+WORK_POOL = "lopt"
+MARK = "LOPT_SERVERS"
+"""Variable by which processes of a home are known, whoever started them."""
+
+
+class Program(NamedTuple):
+    """What is run, and when: lower numbers start earlier and end later."""
+
+    name: str
+    command: tuple[str, ...]
+    order: int
+    starts_at_once: bool = True
+
+
+def programs(conf: ServersConf) -> tuple[Program, ...]:
+    """Return the servers, and the worker, which starts when they answer."""
+    bin_folder = Path(sys.executable).parent
+    prefect = str(bin_folder / "prefect")
+    return (
+        Program(
+            "prefect",
+            (prefect, "server", "start", "--host", HOST, "--port", str(conf.prefect_port)),
+            order=1,
+        ),
+        Program("mlflow", _mlflow(str(bin_folder / "mlflow"), conf), order=1),
+        Program(
+            "worker",
+            (prefect, "worker", "start", "--pool", WORK_POOL, "--type", "process"),
+            order=2,
+            starts_at_once=False,
+        ),
+    )
+
+
+def _mlflow(program: str, conf: ServersConf) -> tuple[str, ...]:
+    # Flows write files to the folder themselves, as they do without a server: so what is recorded
+    # with the server can be read without, and the other way round.
+    return (
+        program,
+        "server",
+        f"--host={HOST}",
+        f"--port={conf.mlflow_port}",
+        "--workers=1",
+        f"--backend-store-uri={settings.backend_store_uri()}",
+        f"--default-artifact-root={settings.artifacts_root().as_uri()}",
+        "--no-serve-artifacts",
+    )
+
+
+def environment(conf: ServersConf, given: Mapping[str, str]) -> dict[str, str]:
+    """Return what all programs and the flows that they start find in their environment.
+
+    That is what is `given`, our settings of Prefect and MLflow where it has none, and the
+    addresses of these very servers, whatever others it names.
+    """
+    ours = settings.defaults()
+    # These logs are files: they take everything.
+    del ours["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"]
+    prefect = {
+        "PREFECT_API_URL": f"{conf.prefect_url}/api",
+        "PREFECT_UI_URL": conf.prefect_url,
+        "PREFECT_UI_API_URL": f"{conf.prefect_url}/api",
+        "PREFECT_SERVER_API_HOST": HOST,
+        "PREFECT_SERVER_API_PORT": str(conf.prefect_port),
+    }
+    mlflow = {
+        "MLFLOW_TRACKING_URI": conf.mlflow_url,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # 0.5 GB of memory instead of 2.8
+    }
+    pace = {"PREFECT_WORKER_QUERY_SECONDS": "3"}
+    # What is asked of 127.0.0.1 goes through no proxy.
+    outside = ",".join(filter(None, [given.get("NO_PROXY"), given.get("no_proxy"), HOST]))
+    forced = {
+        "NO_PROXY": outside,
+        "no_proxy": outside,
+        settings.HOME_VARIABLE: str(settings.home()),
+        MARK: str(settings.home()),
+        "PYTHONPATH": _python_path(given),
+        "PYTHONUNBUFFERED": "1",
+    }
+    return {**ours, **pace, **given, **prefect, **mlflow, **forced}
+
+
+def _python_path(given: Mapping[str, str]) -> str:
+    others = [part for part in given.get("PYTHONPATH", "").split(os.pathsep) if part]
+    return os.pathsep.join(dict.fromkeys([str(settings.REPOSITORY), *others]))
