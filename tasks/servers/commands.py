@@ -103,13 +103,14 @@ def _addresses(conf: ServersConf) -> Addresses:
 
 
 def _start(conf: ServersConf, folder: Path) -> None:
+    from tasks.deployment_confs import read_deployments
     from tasks.tracking_store import make_database
 
     # Of a supervisor that was killed: they would keep the ports, and write to the databases.
     processes.end(processes.marked(settings.home()))
     _refuse_taken("PREFECT", conf.prefect_port)
     _refuse_taken("MLFLOW", conf.mlflow_port)
-    wanted = programs.programs(conf)
+    wanted = programs.programs(conf, read_deployments().work_pool.name)
     text = supervisor.configuration(folder, wanted)
     make_database(settings.backend_store_uri())
     for program in wanted:
@@ -139,24 +140,35 @@ def _come_up(conf: ServersConf, folder: Path) -> None:
     from tasks.work_pools import has_worker
 
     declare_deployments()
-    asked.start("worker")
-    waiting.until("worker", has_worker)
+    asked.start(programs.WORKER)
+    waiting.until(programs.WORKER, has_worker)
 
 
 def _end(conf: ServersConf, folder: Path) -> list[str]:
     """End all, the flows first; the names of the runs that go on at the next `make up`."""
     asked = Supervisor(folder)
-    flows = processes.flow_processes(asked.statuses()["worker"].pid)
-    processes.end(list(flows.values()), conf.stop_seconds)
-    asked.stop("worker")
-    again = interrupted.schedule_again(list(flows)) if flows else []
+    flows = processes.flow_processes(asked.statuses()[programs.WORKER].pid)
+    flow_runs = processes.flow_runs(flows)
+    processes.end(flows, conf.stop_seconds)
+    asked.stop(programs.WORKER)
+    again = _schedule_again(flow_runs) if flow_runs else []
     asked.shut_down(4 * supervisor.STOP_SECONDS)
     processes.end(processes.marked(settings.home()))
     return again
 
 
+def _schedule_again(flow_runs: list[str]) -> list[str]:
+    from httpx import HTTPError
+
+    try:
+        return interrupted.schedule_again(flow_runs, "make down interrupted it.")
+    except HTTPError:
+        # Of a server that is dead nothing can be asked; the next worker finds them begun.
+        return []
+
+
 def _screen(conf: ServersConf, folder: Path) -> list[str]:
-    from tasks.deployments import read_deployments
+    from tasks.deployment_confs import read_deployments
 
     return [
         f"Prefect  {conf.prefect_url}/deployments",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from tasks.servers.programs import HOST, MARK
+from tasks.servers.programs import HOST, MARK, NAME_MARK
 
 FLOW_RUN = "PREFECT__FLOW_RUN_ID"
 SECONDS_TO_END = 10.0
@@ -37,19 +37,32 @@ def who_listens(port: int) -> str:
 UNKNOWN = "another program"
 
 
-def marked(home: Path) -> list[psutil.Process]:
-    """Return the processes that `make up` of this home has started, directly or not."""
-    return [p for p in psutil.process_iter() if p.pid != os.getpid() and _mark(p) == str(home)]
+def marked(home: Path, program: str | None = None) -> list[psutil.Process]:
+    """Return the processes that `make up` of this home has started, directly or not.
+
+    With a name only those of one program, which for the worker are its flows as well.
+    """
+    wanted = {MARK: str(home)} | ({NAME_MARK: program} if program else {})
+    return [
+        process
+        for process in psutil.process_iter()
+        if process.pid != os.getpid() and wanted.items() <= _environ(process).items()
+    ]
 
 
-def flow_processes(worker: int) -> dict[str, psutil.Process]:
-    """Return the processes that the worker runs flows in, by the ids of the flow runs."""
+def flow_runs(processes: Sequence[psutil.Process]) -> list[str]:
+    """Return the ids of the flow runs that processes work on."""
+    named = [_environ(process).get(FLOW_RUN) for process in processes]
+    return list(dict.fromkeys(flow_run_id for flow_run_id in named if flow_run_id))
+
+
+def flow_processes(worker: int) -> list[psutil.Process]:
+    """Return the processes that the worker runs flows in; what these have started they end."""
     try:
         children = psutil.Process(worker).children()
     except psutil.NoSuchProcess:
-        return {}
-    found = {_environ(child).get(FLOW_RUN): child for child in children}
-    return {flow_run_id: child for flow_run_id, child in found.items() if flow_run_id}
+        return []
+    return [child for child in children if FLOW_RUN in _environ(child)]
 
 
 def end(processes: Sequence[psutil.Process], seconds: float = SECONDS_TO_END) -> bool:
@@ -71,10 +84,6 @@ def _try(signal: object) -> None:
         signal()  # type: ignore[operator]
     except psutil.NoSuchProcess:
         return
-
-
-def _mark(process: psutil.Process) -> str | None:
-    return _environ(process).get(MARK)
 
 
 def _environ(process: psutil.Process) -> dict[str, str]:

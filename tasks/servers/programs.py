@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,9 +10,12 @@ from tasks import settings
 from tasks.servers.conf import ServersConf
 
 HOST = "127.0.0.1"
-WORK_POOL = "lopt"
+WORKER = "worker"
 MARK = "LOPT_SERVERS"
-"""Variable by which processes of a home are known, whoever started them."""
+"""Variable that holds the home, by which its processes are known, whoever started them."""
+STOP_VARIABLE = "LOPT_STOP_SECONDS"
+NAME_MARK = "LOPT_SERVERS_PROGRAM"
+"""Variable that holds the name of the program that a process is of."""
 
 
 class Program(NamedTuple):
@@ -24,31 +27,35 @@ class Program(NamedTuple):
     starts_at_once: bool = True
 
 
-def programs(conf: ServersConf) -> tuple[Program, ...]:
+def programs(conf: ServersConf, work_pool: str) -> tuple[Program, ...]:
     """Return the servers, and the worker, which starts when they answer."""
-    bin_folder = Path(sys.executable).parent
-    prefect = str(bin_folder / "prefect")
     return (
-        Program(
-            "prefect",
-            (prefect, "server", "start", "--host", HOST, "--port", str(conf.prefect_port)),
-            order=1,
-        ),
-        Program("mlflow", _mlflow(str(bin_folder / "mlflow"), conf), order=1),
-        Program(
-            "worker",
-            (prefect, "worker", "start", "--pool", WORK_POOL, "--type", "process"),
-            order=2,
-            starts_at_once=False,
-        ),
+        _program("prefect", _prefect(conf), order=1),
+        _program("mlflow", _mlflow(conf), order=1),
+        _program(WORKER, _worker(work_pool), order=2)._replace(starts_at_once=False),
     )
 
 
-def _mlflow(program: str, conf: ServersConf) -> tuple[str, ...]:
+def _program(name: str, command: Sequence[str], order: int) -> Program:
+    program, *arguments = command
+    path = Path(sys.executable).parent / program
+    launched = (sys.executable, "-m", "tasks.servers.launch", name, str(path), *arguments)
+    return Program(name, launched, order)
+
+
+def _prefect(conf: ServersConf) -> tuple[str, ...]:
+    return ("prefect", "server", "start", f"--host={HOST}", f"--port={conf.prefect_port}")
+
+
+def _worker(work_pool: str) -> tuple[str, ...]:
+    return ("prefect", "worker", "start", f"--pool={work_pool}", "--type=process")
+
+
+def _mlflow(conf: ServersConf) -> tuple[str, ...]:
     # Flows write files to the folder themselves, as they do without a server: so what is recorded
     # with the server can be read without, and the other way round.
     return (
-        program,
+        "mlflow",
         "server",
         f"--host={HOST}",
         f"--port={conf.mlflow_port}",
@@ -87,6 +94,7 @@ def environment(conf: ServersConf, given: Mapping[str, str]) -> dict[str, str]:
         "no_proxy": outside,
         settings.HOME_VARIABLE: str(settings.home()),
         MARK: str(settings.home()),
+        STOP_VARIABLE: str(conf.stop_seconds),
         "PYTHONPATH": _python_path(given),
         "PYTHONUNBUFFERED": "1",
     }
