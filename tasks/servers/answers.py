@@ -14,7 +14,7 @@ DEAD = {"BACKOFF", "EXITED", "FATAL"}
 
 
 class NotUpError(RuntimeError):
-    """A program has died or does not answer; says which, what it said last, and where it says more."""
+    """A program has died or does not answer; says which, its last words and its log."""
 
 
 def answers(url: str) -> bool:

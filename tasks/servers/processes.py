@@ -96,7 +96,5 @@ def _environ(process: psutil.Process) -> dict[str, str]:
 def _listens(connection: object, port: int) -> bool:
     address = getattr(connection, "laddr", None)
     return bool(
-        address
-        and address.port == port
-        and getattr(connection, "status", "") == psutil.CONN_LISTEN
+        address and address.port == port and getattr(connection, "status", "") == psutil.CONN_LISTEN
     )

@@ -1,4 +1,4 @@
-"""The programs that `make up` keeps alive: their commands, and what they find in the environment."""
+"""The programs that `make up` keeps alive: their commands and their environment."""
 
 import os
 import sys

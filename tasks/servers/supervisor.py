@@ -1,4 +1,4 @@
-"""supervisord, which keeps programs alive: its configuration, its start, and what it can be asked."""
+"""supervisord, which keeps programs alive: its configuration, its start and its answers."""
 
 import shlex
 import subprocess
@@ -60,7 +60,13 @@ def start(folder: Path, environment: Mapping[str, str], working_directory: Path)
 
     Raises `SupervisorError` with what it says if it does not start.
     """
-    command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration_file(folder))]
+    command = [
+        sys.executable,
+        "-m",
+        "supervisor.supervisord",
+        "-c",
+        str(configuration_file(folder)),
+    ]
     run = subprocess.run(
         command,
         env=dict(environment),
@@ -111,7 +117,7 @@ class Supervisor:
                 raise SupervisorError(f"{name} could not be started: {fault.faultString}") from None
 
     def stop(self, name: str) -> None:
-        """Stop a program if it runs, and wait for it: first SIGTERM, SIGKILL if that is not enough."""
+        """Stop a program if it runs, and wait for it: by SIGTERM, in the end by SIGKILL."""
         try:
             self._proxy.supervisor.stopProcess(name, True)
         except Fault as fault:

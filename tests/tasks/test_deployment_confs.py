@@ -43,9 +43,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("text", "words"), MISTAKES)
-def test_a_mistake_is_named_with_its_file_and_place(
-    declared: Path, text: str, words: str
-) -> None:
+def test_a_mistake_is_named_with_its_file_and_place(declared: Path, text: str, words: str) -> None:
     declared.write_text(text)
     with pytest.raises(ConfError, match=words) as error:
         read_deployments()

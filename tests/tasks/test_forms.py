@@ -66,7 +66,7 @@ def test_choices_that_the_library_knows_are_choices_of_the_form() -> None:
     assert "schedule-free Adam" in str(found["evaluation.baselines"]["items"]["enum"])
 
 
-@pytest.mark.parametrize(("section", "key"), CHOICES, ids=lambda one: str(one))
+@pytest.mark.parametrize(("section", "key"), CHOICES, ids=str)
 def test_a_default_is_one_of_the_choices(section: str, key: str) -> None:
     value = getattr(getattr(DEFAULTS, section), key)
     chosen = set(value) if isinstance(value, tuple) else {value}

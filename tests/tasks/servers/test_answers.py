@@ -75,7 +75,7 @@ def test_a_dead_program_is_not_waited_for_and_its_last_words_are_said(
 def test_a_program_that_does_not_answer_is_waited_for_no_longer_than_allowed(
     tmp_path: Path,
 ) -> None:
-    with pytest.raises(NotUpError, match="mlflow does not answer after 0 s.*LOPT_START_SECONDS"):
+    with pytest.raises(NotUpError, match=r"mlflow does not answer after 0 s.*LOPT_START_SECONDS"):
         waiting(tmp_path, "RUNNING", seconds=0.01).until("mlflow", lambda: False)
 
 

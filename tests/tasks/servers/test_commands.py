@@ -35,7 +35,9 @@ def test_two_cannot_start_or_end_the_servers_at_once(home: Path) -> None:
     running.folder_of(home).mkdir()
     with locked(running.folder_of(home) / "lock", wait=True):
         for command in (commands.up, commands.down):
-            with pytest.raises(ServersError, match=r"Another make up or make down of .* is at work"):
+            with pytest.raises(
+                ServersError, match=r"Another make up or make down of .* is at work"
+            ):
                 command(ServersConf())
 
 
@@ -46,7 +48,9 @@ def test_servers_that_are_up_are_not_moved_to_other_ports(home: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(folder / running.SOCKET))
         listening.listen()
-        with pytest.raises(ServersError, match="are up at http://127.0.0.1:4300 .*make down first"):
+        with pytest.raises(
+            ServersError, match=r"are up at http:.*:4300 .*make down first"
+        ):
             commands.up(ServersConf())
 
 

@@ -69,7 +69,7 @@ def test_a_home_too_long_for_a_socket_is_refused_in_words(tmp_path: Path) -> Non
 
 def test_a_supervisor_that_cannot_start_says_why(tmp_path: Path) -> None:
     supervisor.configuration_file(tmp_path).write_text("[supervisord]\nlogfile_maxbytes=much\n")
-    with pytest.raises(SupervisorError, match="could not be started: .*much"):
+    with pytest.raises(SupervisorError, match=r"could not be started: .*much"):
         supervisor.start(tmp_path, os.environ, tmp_path)
 
 
