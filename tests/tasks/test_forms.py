@@ -63,7 +63,7 @@ def test_choices_that_the_library_knows_are_choices_of_the_form() -> None:
     assert "HierarchicalRNN" in found["meta_training.architecture"]["enum"]
     assert "PersistentES" in found["meta_training.estimator"]["enum"]
     assert "Imitation" not in found["meta_training.estimator"]["enum"]
-    assert "schedule-free Adam" in str(found["evaluation.baselines"]["items"]["enum"])
+    assert "ScheduleFreeAdam" in found["evaluation.baselines"]["items"]["enum"]
 
 
 @pytest.mark.parametrize(("section", "key"), CHOICES, ids=str)

@@ -48,9 +48,7 @@ def test_servers_that_are_up_are_not_moved_to_other_ports(home: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(folder / running.SOCKET))
         listening.listen()
-        with pytest.raises(
-            ServersError, match=r"are up at http:.*:4300 .*make down first"
-        ):
+        with pytest.raises(ServersError, match=r"are up at http:.*:4300 .*make down first"):
             commands.up(ServersConf())
 
 
