@@ -4,6 +4,7 @@ import os
 
 from prefect.artifacts import create_link_artifact
 from prefect.runtime import flow_run
+from prefect.utilities.urls import url_for
 
 from tasks import settings
 
@@ -29,9 +30,10 @@ def mlflow_page(experiment_id: str, mlflow_run_id: str) -> str | None:
 def flow_run_page() -> str | None:
     """Return the page of the flow run that this is a part of, `None` where nobody could open it."""
     # Without an address Prefect has a server of its own that ends with the run.
-    if not os.environ.get("PREFECT_API_URL") or flow_run.get_id() is None:
+    flow_run_id = flow_run.get_id()
+    if not os.environ.get("PREFECT_API_URL") or flow_run_id is None:
         return None
-    return str(flow_run.get_ui_url())
+    return url_for("flow-run", obj_id=flow_run_id)
 
 
 def tags_of_flow_run() -> dict[str, str | None]:

@@ -21,6 +21,17 @@ def test_a_browser_may_find_mlflow_elsewhere_than_flows_do(
     assert links.mlflow_page("1", "0a1b") == "https://mlflow.example/#/experiments/1/runs/0a1b"
 
 
+def test_a_flow_run_is_found_where_flows_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    flow_run_id = "0a1b0a1b-0a1b-4a1b-8a1b-0a1b0a1b0a1b"
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", flow_run_id)
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4300/api")
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:4300/api"}):
+        found = links.flow_run_page()
+    assert found == f"http://127.0.0.1:4300/runs/flow-run/{flow_run_id}"
+
+
 def test_nothing_leads_to_a_flow_run_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
     assert set(links.tags_of_flow_run().values()) == {None}
