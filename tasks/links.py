@@ -18,13 +18,15 @@ def mlflow_page(experiment_id: str, mlflow_run_id: str) -> str | None:
     **Example**
 
     ```python
-    mlflow_page("1", "0a1b")  # 'http://127.0.0.1:5000/#/experiments/1/runs/0a1b'
+    mlflow_page("1", "0a1b")  # 'http://127.0.0.1:5000/#/experiments/1/runs/0a1b?workflowType=...'
     ```
     """
     address = os.environ.get(UI_VARIABLE) or settings.tracking_uri()
     if not address.startswith("http"):
         return None
-    return f"{address.rstrip('/')}/#/experiments/{experiment_id}/runs/{mlflow_run_id}"
+    # Without the workflow MLflow shows its pages for language models.
+    page = f"#/experiments/{experiment_id}/runs/{mlflow_run_id}?workflowType=machine_learning"
+    return f"{address.rstrip('/')}/{page}"
 
 
 def flow_run_page() -> str | None:

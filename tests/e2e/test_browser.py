@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3 * SECONDS)]
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 MILLISECONDS = 300_000.0
+SECONDS_TO_DRAW = 5
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +41,13 @@ def page() -> Iterator["Page"]:
 
 @pytest.fixture
 def picture(page: "Page", tmp_path: Path) -> Callable[[str], None]:
-    """A function that keeps a picture of the page, as it is when nothing is loaded any more."""
+    """A function that keeps a picture of the page, after the time that it takes to be drawn."""
     folder = Path(os.environ.get("LOPT_SCREENSHOTS") or tmp_path)
 
-    def take(name: str, shown: "Page" = page) -> None:
+    def take(name: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        shown.wait_for_load_state("networkidle")
-        shown.wait_for_timeout(1000)
-        shown.screenshot(path=folder / f"{name}.png")
+        page.wait_for_timeout(SECONDS_TO_DRAW * 1000)
+        page.screenshot(path=folder / f"{name}.png", timeout=MILLISECONDS)
 
     return take
 
@@ -73,7 +73,7 @@ def newest_run(operator: Operator, flow: str) -> dict[str, Any]:
 
 
 def test_a_person_opens_the_form_runs_it_and_finds_plots_and_the_registered_version(
-    operator: Operator, page: "Page", picture: Callable[..., None]
+    operator: Operator, page: "Page", picture: Callable[[str], None]
 ) -> None:
     asked: set[str] = set()
     page.context.on("request", lambda request: asked.add(request.url.split("/")[2]))
@@ -93,30 +93,35 @@ def test_a_person_opens_the_form_runs_it_and_finds_plots_and_the_registered_vers
     eventually(lambda: bool(newest_run(operator, "full-cycle")), operator.log)
     run = newest_run(operator, "full-cycle")
     assert run["parameters"]["meta_training"]["meta_steps"] == 4
-    page.goto(f"{operator.prefect}/runs/flow-run/{run['id']}")
+    # Its page draws all the time, which a machine without a screen is slow at.
+    page.goto("about:blank")
     eventually(lambda: operator.state(run["id"]) in {"COMPLETED", "FAILED", "CRASHED"})
-    assert operator.state(run["id"]) == "COMPLETED", operator.log()
+    page.goto(f"{operator.prefect}/runs/flow-run/{run['id']}")
     page.get_by_text("Completed").first.wait_for()
     picture("flow_run")
-    look_at_plots(operator, page, picture)
+    follow_to_plots(operator, page, picture)
     page.goto(f"{operator.mlflow}/#/models/learned-optimizer")
     page.get_by_text("champion").first.wait_for()
     picture("model")
-    assert asked == {f"127.0.0.1:{operator.prefect_port}", f"127.0.0.1:{operator.mlflow_port}"}
+    ours = {f"127.0.0.1:{operator.prefect_port}", f"127.0.0.1:{operator.mlflow_port}"}
+    assert asked - {""} == ours
 
 
-def look_at_plots(operator: Operator, page: "Page", picture: Callable[..., None]) -> None:
+def follow_to_plots(operator: Operator, page: "Page", picture: Callable[[str], None]) -> None:
     """Go from the evaluation in Prefect to its run in MLflow, and to a plot of that."""
     run = newest_run(operator, "evaluate-release")
-    page.goto(f"{operator.prefect}/runs/flow-run/{run['id']}?tab=Artifacts")
-    link = page.get_by_role("link", name="The run in MLflow")
-    link.first.wait_for()
+    page.goto(f"{operator.prefect}/runs/flow-run/{run['id']}")
+    page.get_by_text("Artifacts", exact=True).first.click()
+    page.get_by_text("mlflow-run", exact=True).first.click()
+    page.get_by_role("link", name="The run in MLflow").wait_for()
     picture("link")
-    with page.context.expect_page() as opened:
-        link.first.click()
-    mlflow = opened.value
-    mlflow.set_default_timeout(MILLISECONDS)
-    mlflow.get_by_role("tab", name="Artifacts").click()
-    mlflow.get_by_text("report", exact=True).first.click()
-    picture("mlflow_run", mlflow)
-    mlflow.close()
+    page.get_by_role("link", name="The run in MLflow").click()
+    opened = page.context.pages[-1]
+    if opened is not page:
+        page.goto(opened.url)
+        opened.close()
+    page.get_by_role("tab", name="Artifacts").click()
+    page.get_by_text("plots", exact=True).first.click()
+    page.get_by_text("scores.png", exact=True).first.click()
+    page.locator("img[src*='scores.png'], img[src^='blob:']").first.wait_for()
+    picture("mlflow_run")

@@ -2,10 +2,12 @@ import pytest
 
 from tasks import links
 
+RUN = "#/experiments/1/runs/0a1b?workflowType=machine_learning"
+
 
 def test_a_run_has_a_page_where_mlflow_has_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000/")
-    assert links.mlflow_page("1", "0a1b") == "http://127.0.0.1:5000/#/experiments/1/runs/0a1b"
+    assert links.mlflow_page("1", "0a1b") == f"http://127.0.0.1:5000/{RUN}"
 
 
 def test_a_run_in_a_database_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,7 +20,7 @@ def test_a_browser_may_find_mlflow_elsewhere_than_flows_do(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
     monkeypatch.setenv("LOPT_MLFLOW_UI_URL", "https://mlflow.example")
-    assert links.mlflow_page("1", "0a1b") == "https://mlflow.example/#/experiments/1/runs/0a1b"
+    assert links.mlflow_page("1", "0a1b") == f"https://mlflow.example/{RUN}"
 
 
 def test_a_flow_run_is_found_where_flows_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
