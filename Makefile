@@ -18,7 +18,7 @@ READY := $(VENV)/.ready-$(shell printf %s '$(CURDIR)' | cksum | cut -d' ' -f1)
 unexport PYTHONPATH VIRTUAL_ENV PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all lint format bench lock clean
+.PHONY: help run up down status test test-e2e test-all lint format bench lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -29,8 +29,20 @@ help: ## list the targets
 run: $(READY) ## the whole cycle: data, ensemble, meta-training, evaluation, registry
 	@$(RUN) -m flows.full_cycle --conf conf/quick.yaml $(ARGS)
 
+up: $(READY) ## start both servers, the deployments and a worker; prints where they are
+	@$(RUN) -m tasks.servers up
+
+down: $(READY) ## end them; what was recorded stays
+	@$(RUN) -m tasks.servers down
+
+status: $(READY) ## say how they do
+	@$(RUN) -m tasks.servers status
+
 test: $(READY) ## lint, types, import contracts and the tests; pytest's summary comes last
 	@$(call lint_then,$(PYTEST) $(ARGS))
+
+test-e2e: $(READY) ## the tests with real servers and a real browser (Chromium)
+	@$(RUN) -m pytest -m e2e tests/e2e $(ARGS)
 
 test-all: $(READY) ## the same with the slow and the end-to-end tests
 	@$(call lint_then,$(PYTEST) -m "" $(ARGS))

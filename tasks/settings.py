@@ -4,6 +4,8 @@ import errno
 import os
 from pathlib import Path
 
+from tasks.servers import running
+
 HOME_VARIABLE = "LOPT_HOME"
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -48,14 +50,33 @@ def cells_root() -> Path:
     return home() / "cells"
 
 
+def servers_root() -> Path:
+    """Return the folder of the servers' logs."""
+    return running.folder_of(home())
+
+
 def tracking_uri() -> str:
     """Return where MLflow records: `MLFLOW_TRACKING_URI`, else SQLite under the home."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or _database()
+
+
+def backend_store_uri() -> str:
+    """Return where our MLflow server records: `MLFLOW_BACKEND_STORE_URI`, else the same SQLite."""
+    return os.environ.get("MLFLOW_BACKEND_STORE_URI") or _database()
+
+
+def _database() -> str:
+    return f"sqlite:///{home() / 'mlflow.db'}"
+
+
+def artifacts_root() -> Path:
+    """Return the folder of MLflow's files on this machine."""
+    return home() / "mlartifacts"
 
 
 def artifact_location() -> str | None:
     """Return where MLflow's files go, `None` where a server decides it itself."""
-    return (home() / "mlartifacts").as_uri() if tracking_uri().startswith("sqlite:") else None
+    return artifacts_root().as_uri() if tracking_uri().startswith("sqlite:") else None
 
 
 def prefect_home() -> Path:
@@ -66,17 +87,18 @@ def prefect_home() -> Path:
 def set_environment() -> None:
     """Give Prefect, MLflow, JAX and matplotlib their settings, leaving alone what the user has set.
 
-    Prefect reads its settings when it is first imported, so this must come before.
+    Where `make up` has started servers of this home, they are what is asked and told. Prefect reads
+    its settings when it is first imported, so this must come before.
     """
-    _refuse_odd(home())
-    for name, value in _defaults().items():
+    refuse_odd(home())
+    for name, value in {**defaults(), **_servers()}.items():
         os.environ.setdefault(name, value)
     # Prefect creates this folder but not its parents, and then fails without saying why.
-    _make_writable(home())
-    _make_writable(Path(os.environ["PREFECT_HOME"]))
+    make_writable(home())
+    make_writable(Path(os.environ["PREFECT_HOME"]))
 
 
-def _refuse_odd(folder: Path) -> None:
+def refuse_odd(folder: Path) -> None:
     """End with one line: SQLite's address would be that of another file, or of none."""
     if found := sorted(set("?%") & set(str(folder))):
         raise SystemExit(
@@ -85,7 +107,7 @@ def _refuse_odd(folder: Path) -> None:
         )
 
 
-def _make_writable(folder: Path) -> None:
+def make_writable(folder: Path) -> None:
     """Make the folder, or end with one line: without it no flow can say anything."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +120,15 @@ def _make_writable(folder: Path) -> None:
         ) from None
 
 
-def _defaults() -> dict[str, str]:
+def _servers() -> dict[str, str]:
+    found = running.addresses(home())
+    if found is None:
+        return {}
+    return {"PREFECT_API_URL": found.prefect_api, "MLFLOW_TRACKING_URI": found.mlflow}
+
+
+def defaults() -> dict[str, str]:
+    """Return our settings of Prefect, MLflow, JAX and matplotlib, by environment variable."""
     prefect = {
         "PREFECT_HOME": str(prefect_home()),
         # 20 s by default, which a cold start on a busy machine does not keep.

@@ -10,9 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prefect.runtime import flow_run
-
-from tasks import code_version, tracking_store
+from tasks import code_version, links, tracking_store
 from tasks.confs import StageConf
 from tasks.tracking_store import client, experiment_id, is_code
 
@@ -37,6 +35,7 @@ def tracked(
     """
     found = _found(resumed)
     mlflow_run_id = _create(name, confs, parent) if found is None else _reopen(found, parent)
+    links.show_mlflow_run(experiment_id(), mlflow_run_id)
     try:
         yield mlflow_run_id
     except Exception:
@@ -139,7 +138,7 @@ def _create(name: str, confs: Mapping[str, StageConf], parent: str | None) -> st
         "git_commit": code_version.git_commit(),
         "git_dirty": code_version.git_dirty(),
         "lock_sha256": code_version.lock_digest(),
-        "prefect.flow_run_id": flow_run.get_id(),
+        **links.tags_of_flow_run(),
         PARENT_TAG: parent,
     }
     run = client().create_run(experiment_id(), run_name=name)
@@ -152,7 +151,7 @@ def _reopen(run: "Run", parent: str | None) -> str:
     mlflow_run_id = str(run.info.run_id)
     _bury(run.data.tags.get(PARENT_TAG))
     client().update_run(mlflow_run_id, status="RUNNING")
-    tags = {PARENT_TAG: parent, "prefect.flow_run_id": flow_run.get_id(), "lopt.resumed": True}
+    tags = {PARENT_TAG: parent, **links.tags_of_flow_run(), "lopt.resumed": True}
     set_tags(mlflow_run_id, tags)
     return mlflow_run_id
 

@@ -61,12 +61,14 @@ def _migrate(uri: str) -> None:
     if uri.startswith("sqlite:"):
         settings.home().mkdir(parents=True, exist_ok=True)
         with locked(settings.home() / "mlflow.lock", wait=True):
-            _make(uri)
+            make_database(uri)
             MlflowClient(tracking_uri=uri).search_registered_models(max_results=1)
 
 
-def _make(uri: str) -> None:
+def make_database(uri: str) -> None:
     """Make a SQLite database where there is none, aside: one half made can never be opened."""
+    if not uri.startswith("sqlite:"):
+        return
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from sqlalchemy import make_url
 
@@ -78,7 +80,7 @@ def _make(uri: str) -> None:
         left.unlink()
     # Another name each time, for MLflow keeps its connections by it.
     aside = path.with_name(f"{path.name}.new-{uuid.uuid4().hex}")
-    store = SqlAlchemyStore(str(url.set(database=str(aside))), settings.artifact_location())
+    store = SqlAlchemyStore(str(url.set(database=str(aside))), settings.artifacts_root().as_uri())
     store.engine.dispose()
     aside.replace(path)
 

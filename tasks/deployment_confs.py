@@ -1,0 +1,115 @@
+"""What conf/operations/deployments.yaml may say."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, model_validator
+
+from tasks import settings
+from tasks.conf_errors import ConfError
+from tasks.confs import StageConf
+from tasks.yaml_files import YamlError, read_yaml
+
+FILE_VARIABLE = "LOPT_DEPLOYMENTS"
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=60)]
+Limit = Annotated[int, Field(ge=1, le=1000)]
+
+
+class QueueConf(StageConf):
+    """A queue of the work pool."""
+
+    concurrency_limit: Limit | None = Field(
+        default=None, description="Runs of this queue at once; null for as many as the pool takes."
+    )
+
+
+class WorkPoolConf(StageConf):
+    """Where the runs of all deployments wait for a worker."""
+
+    name: Name = Field(default="lopt", description="Name of the work pool.")
+    concurrency_limit: Limit | None = Field(
+        default=None, description="Runs of all queues at once; null for any number."
+    )
+    queues: dict[Name, QueueConf] = Field(
+        default={}, description="Queues of the pool by name, such as one for all that meta-trains."
+    )
+
+
+class DeploymentConf(StageConf):
+    """A flow with values filled in, which people and schedules start."""
+
+    flow: str = Field(
+        pattern=r"^[a-z][a-z0-9_]*$", description="Module of flows/ that has a flow of this name."
+    )
+    name: Name = Field(description="What tells it from other deployments of the flow.")
+    description: str = Field(min_length=1, description="What the form says above the parameters.")
+    queue: Name = Field(description="Queue of the work pool.")
+    tags: tuple[Name, ...] = Field(
+        default=(), strict=False, description="Tags of all its runs, to filter by."
+    )
+    conf: str | None = Field(
+        default=None, description="File of conf/ whose values fill the form; null for the defaults."
+    )
+    parameters: dict[str, Any] = Field(
+        default={}, description="Values of parameters that no conf has."
+    )
+    concurrency_limit: Limit | None = Field(
+        default=None, description="Runs of this deployment at once; the others wait."
+    )
+
+
+class DeploymentsConf(StageConf):
+    """The whole file."""
+
+    work_pool: WorkPoolConf = Field(description="The one work pool.")
+    deployments: tuple[DeploymentConf, ...] = Field(
+        strict=False, min_length=1, description="What there is to run."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "DeploymentsConf":
+        names = [(one.flow, one.name) for one in self.deployments]
+        for flow, name in names:
+            if names.count((flow, name)) > 1:
+                raise ValueError(f"{flow} has two deployments called {name}")
+        for one in self.deployments:
+            if one.queue not in self.work_pool.queues:
+                known = ", ".join(self.work_pool.queues)
+                raise ValueError(f"{one.flow}/{one.name}: no queue {one.queue!r} among {known}")
+        return self
+
+
+def deployments_file() -> Path:
+    """Return the file: `LOPT_DEPLOYMENTS`, else that of the repository."""
+    given = os.environ.get(FILE_VARIABLE)
+    own = settings.REPOSITORY / "conf" / "operations" / "deployments.yaml"
+    return Path(given).absolute() if given else own
+
+
+def read_deployments() -> DeploymentsConf:
+    """Return what the file declares.
+
+    Raises `ConfError` with a line for every mistake.
+
+    **Example**
+
+    ```python
+    read_deployments().deployments[0].flow  # 'full_cycle'
+    ```
+    """
+    path = deployments_file()
+    try:
+        return DeploymentsConf.model_validate(read_yaml(path) or {})
+    except YamlError as error:
+        raise ConfError([str(error)]) from None
+    except ValidationError as error:
+        raise ConfError([f"{path}: {line}" for line in _lines(error)]) from None
+
+
+def _lines(error: ValidationError) -> list[str]:
+    # Lists of models: `conf_errors.explain` knows only sections.
+    return [
+        f"{'.'.join(map(str, detail['loc'])) or 'the file'}: {detail['msg']}"
+        for detail in error.errors(include_url=False)
+    ]

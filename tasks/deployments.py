@@ -1,0 +1,96 @@
+"""The deployments of conf/operations/deployments.yaml, in Prefect's server."""
+
+from typing import TYPE_CHECKING, Any
+
+from tasks import settings
+from tasks.conf_files import SECTIONS, read_conf
+from tasks.deployment_confs import DeploymentConf, DeploymentsConf, read_deployments
+from tasks.forms import form_schema
+from tasks.work_pools import declare_work_pool
+
+if TYPE_CHECKING:
+    from prefect import Flow
+    from prefect.client.orchestration import SyncPrefectClient
+
+DECLARED = "lopt"
+"""Tag of the deployments that the file declares, and of no other."""
+
+
+def declare_deployments() -> list[str]:
+    """Make all deployments as the file says, and remove those that it no longer has; their names.
+
+    Raises `ConfError` before anything is changed if the file or a conf that it names is wrong.
+    """
+    from prefect.client.orchestration import get_client
+
+    conf = read_deployments()
+    parameters = [filled_in(one) for one in conf.deployments]
+    flows = [load_flow(one.flow) for one in conf.deployments]
+    with get_client(sync_client=True) as client:
+        declare_work_pool(client, conf.work_pool)
+        names = [
+            _declare(client, conf.work_pool.name, *one)
+            for one in zip(conf.deployments, flows, parameters, strict=True)
+        ]
+        _remove_others(client, conf, names)
+    return names
+
+
+def load_flow(name: str) -> "Flow[..., Any]":
+    """Return the flow of a module of flows/, as the processes that run it will load it."""
+    from prefect.flows import load_flow_from_entrypoint
+
+    # Without the last one a flow whose import fails would be deployed all the same.
+    return load_flow_from_entrypoint(f"flows.{name}.{name}", use_placeholder_flow=False)
+
+
+def filled_in(conf: DeploymentConf) -> dict[str, Any]:
+    """Return the values that the form is filled in with: all keys of the conf's sections.
+
+    Raises `ConfError` if its conf is wrong.
+    """
+    path = None if conf.conf is None else settings.REPOSITORY / conf.conf
+    values = read_conf(path, [], SECTIONS).model_dump(mode="json")
+    taken = load_flow(conf.flow).parameters.properties
+    sections = {name: value for name, value in values.items() if name in taken}
+    return {**sections, **conf.parameters}
+
+
+def _declare(
+    client: "SyncPrefectClient",
+    work_pool: str,
+    conf: DeploymentConf,
+    flow: "Flow[..., Any]",
+    parameters: dict[str, Any],
+) -> str:
+    from prefect.client.schemas.actions import DeploymentUpdate
+    from prefect.deployments.runner import EntrypointType
+
+    deployment = flow.to_deployment(
+        conf.name,
+        description=conf.description,
+        tags=[DECLARED, *conf.tags],
+        parameters=parameters,
+        concurrency_limit=conf.concurrency_limit,
+        work_pool_name=work_pool,
+        work_queue_name=conf.queue,
+        # Confs name their files from the repository's root.
+        job_variables={"working_dir": str(settings.REPOSITORY)},
+        # By the name of its module: a flow's folder on the path would hide other modules.
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    deployment_id = deployment.apply()
+    schema = form_schema(flow.parameters.model_dump(exclude_unset=True))
+    client.update_deployment(deployment_id, DeploymentUpdate(parameter_openapi_schema=schema))
+    return deployment.full_name
+
+
+def _remove_others(client: "SyncPrefectClient", conf: DeploymentsConf, names: list[str]) -> None:
+    """Remove what the file had declared once and no longer does."""
+    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+
+    declared = DeploymentFilter(tags=DeploymentFilterTags(all_=[DECLARED]))
+    for found in client.read_deployments(deployment_filter=declared):
+        flow = client.read_flow(found.flow_id)
+        if found.work_pool_name == conf.work_pool.name and f"{flow.name}/{found.name}" not in names:
+            client.delete_deployment(found.id)

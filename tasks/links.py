@@ -1,0 +1,62 @@
+"""From a run in Prefect to its run in MLflow, and back: where both have servers."""
+
+import os
+
+from prefect.artifacts import create_link_artifact
+from prefect.runtime import flow_run
+from prefect.utilities.urls import url_for
+
+from tasks import settings
+
+UI_VARIABLE = "LOPT_MLFLOW_UI_URL"
+"""Where a browser finds MLflow, if that is not where flows do."""
+
+
+def mlflow_page(experiment_id: str, mlflow_run_id: str) -> str | None:
+    """Return the page of a run, `None` where MLflow has no server.
+
+    **Example**
+
+    ```python
+    mlflow_page("1", "0a1b")  # 'http://127.0.0.1:5000/#/experiments/1/runs/0a1b?workflowType=...'
+    ```
+    """
+    address = os.environ.get(UI_VARIABLE) or settings.tracking_uri()
+    if not address.startswith("http"):
+        return None
+    # Without the workflow MLflow shows its pages for language models.
+    page = f"#/experiments/{experiment_id}/runs/{mlflow_run_id}?workflowType=machine_learning"
+    return f"{address.rstrip('/')}/{page}"
+
+
+def flow_run_page() -> str | None:
+    """Return the page of the flow run that this is a part of, `None` where nobody could open it."""
+    # Without an address Prefect has a server of its own that ends with the run.
+    flow_run_id = flow_run.get_id()
+    if not os.environ.get("PREFECT_API_URL") or flow_run_id is None:
+        return None
+    return url_for("flow-run", obj_id=flow_run_id)
+
+
+def tags_of_flow_run() -> dict[str, str | None]:
+    """Return tags that lead from a run in MLflow to its flow run; the note is on its first page."""
+    page = flow_run_page()
+    note = page and f"[Flow run {flow_run.get_name()} in Prefect]({page})"
+    return {
+        "prefect.flow_run_id": flow_run.get_id(),
+        "prefect.flow_run_url": page,
+        "mlflow.note.content": note,
+    }
+
+
+def show_mlflow_run(experiment_id: str, mlflow_run_id: str) -> None:
+    """Add a link to the run in MLflow to the artifacts of this flow run, if there is one."""
+    page = mlflow_page(experiment_id, mlflow_run_id)
+    if page is None or flow_run.get_id() is None:
+        return
+    create_link_artifact(
+        link=page,
+        link_text="The run in MLflow: params, metrics, plots and files",
+        key="mlflow-run",
+        description="Curves, plots and files of this run are in MLflow.",
+    )

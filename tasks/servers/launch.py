@@ -1,0 +1,41 @@
+"""`python -m tasks.servers.launch NAME COMMAND...`: become a program, after its predecessor.
+
+A program that was killed leaves behind what it had started: a server's process that still has
+the port, or flows that no worker knows of any more. These end first.
+"""
+
+import os
+import sys
+
+from tasks import settings
+from tasks.servers import processes
+from tasks.servers.programs import NAME_MARK, STOP_VARIABLE, WORKER
+
+WHY = "Its worker was killed."
+
+
+def main() -> None:
+    """End what is left of the predecessor, and become the program."""
+    name, *command = sys.argv[1:]
+    left = processes.marked(settings.home(), name)
+    flow_runs = processes.flow_runs(left)
+    processes.end(left, seconds=float(os.environ[STOP_VARIABLE]))
+    if name == WORKER:
+        _take_up_again(flow_runs)
+    os.environ[NAME_MARK] = name
+    os.execv(command[0], command)
+
+
+def _take_up_again(flow_runs: list[str]) -> None:
+    """Schedule again what no process works on: this worker is the pool's only one."""
+    from tasks.deployment_confs import read_deployments
+    from tasks.servers import interrupted
+
+    begun = [*flow_runs, *interrupted.unfinished(read_deployments().work_pool.name)]
+    for name in interrupted.schedule_again(begun, WHY):
+        sys.stdout.write(f"{name} was interrupted and is scheduled again\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The work pool and its queues, in Prefect's server."""
+
+from typing import TYPE_CHECKING
+
+from tasks.deployment_confs import WorkPoolConf, read_deployments
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+KIND = "process"
+
+
+def declare_work_pool(client: "SyncPrefectClient", conf: WorkPoolConf) -> None:
+    """Make the work pool and its queues, or give them the limits of the conf."""
+    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        client.read_work_pool(conf.name)
+        changes = WorkPoolUpdate(concurrency_limit=conf.concurrency_limit)
+        client.update_work_pool(conf.name, changes)
+    except ObjectNotFound:
+        client.create_work_pool(
+            WorkPoolCreate(
+                name=conf.name,
+                type=KIND,
+                base_job_template=_template(),
+                concurrency_limit=conf.concurrency_limit,
+            )
+        )
+    _declare_queues(client, conf)
+
+
+def has_worker() -> bool:
+    """Return whether a worker has asked for work of the pool lately."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        workers = client.read_workers_for_work_pool(read_deployments().work_pool.name)
+    return any(worker.status == "ONLINE" for worker in workers)
+
+
+def _template() -> dict[str, object]:
+    from prefect.workers.process import ProcessWorker
+
+    return ProcessWorker.get_default_base_job_template()
+
+
+def _declare_queues(client: "SyncPrefectClient", conf: WorkPoolConf) -> None:
+    known = {queue.name: queue for queue in client.read_work_queues(conf.name)}
+    for name, queue in conf.queues.items():
+        if name in known:
+            client.update_work_queue(known[name].id, concurrency_limit=queue.concurrency_limit)
+        else:
+            client.create_work_queue(
+                name, concurrency_limit=queue.concurrency_limit, work_pool_name=conf.name
+            )

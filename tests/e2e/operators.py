@@ -1,0 +1,106 @@
+"""What an operator has: a home, two ports, `make up` and `make down`, and Prefect's API."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+
+DECLARED = Path(__file__).with_name("deployments.yaml")
+SECONDS = 1800.0
+"""What anything may take on a machine that is busy with other work."""
+
+
+class Operator(NamedTuple):
+    """Servers of a home, up or not."""
+
+    home: Path
+    prefect_port: int
+    mlflow_port: int
+
+    @property
+    def prefect(self) -> str:
+        return f"http://127.0.0.1:{self.prefect_port}"
+
+    @property
+    def mlflow(self) -> str:
+        return f"http://127.0.0.1:{self.mlflow_port}"
+
+    def command(self, name: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+        """Do `make up`, `make down` or `make status`."""
+        outside = ("LOPT", "MLFLOW", "PREFECT")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(outside)}
+        environment = {
+            **kept,
+            "LOPT_HOME": str(self.home),
+            "LOPT_PREFECT_PORT": str(self.prefect_port),
+            "LOPT_MLFLOW_PORT": str(self.mlflow_port),
+            "LOPT_START_SECONDS": str(SECONDS),
+            "LOPT_DEPLOYMENTS": str(DECLARED),
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
+            **variables,
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "tasks.servers", name],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=2 * SECONDS,
+        )
+
+    def up(self) -> str:
+        run = self.command("up")
+        assert run.returncode == 0, run.stderr
+        return run.stdout
+
+    def down(self) -> str:
+        run = self.command("down")
+        assert run.returncode == 0, run.stderr
+        return run.stdout
+
+    def ask(self, path: str, **filters: Any) -> Any:
+        """Ask Prefect's API for a list."""
+        found = httpx.post(f"{self.prefect}/api/{path}", json=filters, timeout=60)
+        found.raise_for_status()
+        return found.json()
+
+    def deployment(self, flow: str) -> dict[str, Any]:
+        (found,) = self.ask("deployments/filter", flows={"name": {"any_": [flow]}})
+        return dict(found)
+
+    def start(self, flow: str, **parameters: Any) -> str:
+        """Start a deployment as its form does; the id of the flow run."""
+        path = f"deployments/{self.deployment(flow)['id']}/create_flow_run"
+        return str(self.ask(path, parameters=parameters)["id"])
+
+    def flow_run(self, flow_run_id: str) -> dict[str, Any]:
+        found = httpx.get(f"{self.prefect}/api/flow_runs/{flow_run_id}", timeout=60)
+        found.raise_for_status()
+        return dict(found.json())
+
+    def state(self, flow_run_id: str) -> str:
+        return str(self.flow_run(flow_run_id)["state_type"])
+
+    def log(self) -> str:
+        """The ends of all logs, for whoever wants to know why it went wrong."""
+        logs = sorted((self.home / "servers").glob("*.log"))
+        return "\n".join(f"== {log.name}\n{log.read_text()[-4000:]}" for log in logs)
+
+
+def eventually(is_so: Callable[[], bool], say: Callable[[], str] = str) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + SECONDS
+    while not is_so():
+        assert time.monotonic() < end, say()
+        time.sleep(1)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])

@@ -1,0 +1,127 @@
+"""What an operator does with a browser, done with a real one: Chromium without a screen.
+
+`LOPT_SCREENSHOTS=docs/images/operate` keeps pictures of the pages.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e.operators import SECONDS, Operator, eventually
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3 * SECONDS)]
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+MILLISECONDS = 300_000.0
+SECONDS_TO_DRAW = 5
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator["Page"]:
+    """A page of a browser that notes which hosts are asked."""
+    from playwright.sync_api import sync_playwright
+
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    assert found, f"There is no browser: install Chromium (any of {', '.join(NAMES)})."
+    with sync_playwright() as playwright:
+        # Chromium's own sandbox does not work for root, which tests in a container are.
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        with playwright.chromium.launch(executable_path=found, args=arguments) as browser:
+            page = browser.new_page(viewport={"width": 1300, "height": 900})
+            page.set_default_timeout(MILLISECONDS)
+            yield page
+
+
+@pytest.fixture
+def picture(page: "Page", tmp_path: Path) -> Callable[[str], None]:
+    """A function that keeps a picture of the page, after the time that it takes to be drawn."""
+    folder = Path(os.environ.get("LOPT_SCREENSHOTS") or tmp_path)
+
+    def take(name: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        page.wait_for_timeout(SECONDS_TO_DRAW * 1000)
+        page.screenshot(path=folder / f"{name}.png", timeout=MILLISECONDS)
+
+    return take
+
+
+def field(page: "Page", label: str) -> "Locator":
+    """The part of the form with one parameter."""
+    name = page.locator(".schema-form-property__label", has_text=f"{label} (Optional)")
+    return page.locator(".schema-form-property").filter(has=name).last
+
+
+def open_form(page: "Page", operator: Operator) -> None:
+    page.goto(f"{operator.prefect}/deployments")
+    page.get_by_role("link", name="tiny").first.click()
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_text("Custom run").click()
+
+
+def newest_run(operator: Operator, flow: str) -> dict[str, Any]:
+    found = operator.ask(
+        "flow_runs/filter", flows={"name": {"any_": [flow]}}, sort="EXPECTED_START_TIME_DESC"
+    )
+    return dict(found[0]) if found else {}
+
+
+def test_a_person_opens_the_form_runs_it_and_finds_plots_and_the_registered_version(
+    operator: Operator, page: "Page", picture: Callable[[str], None]
+) -> None:
+    asked: set[str] = set()
+    page.context.on("request", lambda request: asked.add(request.url.split("/")[2]))
+    page.goto(f"{operator.prefect}/deployments")
+    page.get_by_text("full-cycle").wait_for()
+    picture("deployments")
+    open_form(page, operator)
+    steps = field(page, "Meta steps").locator("input")
+    assert steps.input_value() == "6"
+    picture("form")
+    steps.fill("0")
+    page.get_by_role("button", name="Submit").click()
+    page.get_by_text("less than the minimum").first.wait_for()
+    picture("refused")
+    steps.fill("4")
+    page.get_by_role("button", name="Submit").click()
+    eventually(lambda: bool(newest_run(operator, "full-cycle")), operator.log)
+    run = newest_run(operator, "full-cycle")
+    assert run["parameters"]["meta_training"]["meta_steps"] == 4
+    # Its page draws all the time, which a machine without a screen is slow at.
+    page.goto("about:blank")
+    eventually(lambda: operator.state(run["id"]) in {"COMPLETED", "FAILED", "CRASHED"})
+    page.goto(f"{operator.prefect}/runs/flow-run/{run['id']}")
+    page.get_by_text("Completed").first.wait_for()
+    picture("flow_run")
+    follow_to_plots(operator, page, picture)
+    page.goto(f"{operator.mlflow}/#/models/learned-optimizer")
+    page.get_by_text("champion").first.wait_for()
+    picture("model")
+    ours = {f"127.0.0.1:{operator.prefect_port}", f"127.0.0.1:{operator.mlflow_port}"}
+    assert asked - {""} == ours
+
+
+def follow_to_plots(operator: Operator, page: "Page", picture: Callable[[str], None]) -> None:
+    """Go from the evaluation in Prefect to its run in MLflow, and to a plot of that."""
+    run = newest_run(operator, "evaluate-release")
+    page.goto(f"{operator.prefect}/runs/flow-run/{run['id']}")
+    page.get_by_text("Artifacts", exact=True).first.click()
+    page.get_by_text("mlflow-run", exact=True).first.click()
+    page.get_by_role("link", name="The run in MLflow").wait_for()
+    picture("link")
+    page.get_by_role("link", name="The run in MLflow").click()
+    opened = page.context.pages[-1]
+    if opened is not page:
+        page.goto(opened.url)
+        opened.close()
+    page.get_by_role("tab", name="Artifacts").click()
+    page.get_by_text("plots", exact=True).first.click()
+    page.get_by_text("scores.png", exact=True).first.click()
+    page.locator("img[src*='scores.png'], img[src^='blob:']").first.wait_for()
+    picture("mlflow_run")

@@ -1,0 +1,81 @@
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tasks.locks import locked
+from tasks.servers import commands, running
+from tasks.servers.commands import ServersError
+from tasks.servers.conf import ServersConf
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home, and an environment that is put back, for `up` changes it."""
+    before = dict(os.environ)
+    monkeypatch.setenv("LOPT_HOME", str(tmp_path))
+    yield tmp_path
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def test_a_taken_port_is_named_with_who_has_it_and_another_to_take(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        expected = f"Port {port} is taken by process {os.getpid()}, .*LOPT_MLFLOW_PORT={port + 1} "
+        with pytest.raises(ServersError, match=expected):
+            commands.up(ServersConf(prefect_port=1 + port % 65535, mlflow_port=port))
+    assert not running.is_supervised(home)
+
+
+def test_two_cannot_start_or_end_the_servers_at_once(home: Path) -> None:
+    running.folder_of(home).mkdir()
+    with locked(running.folder_of(home) / "lock", wait=True):
+        for command in (commands.up, commands.down):
+            with pytest.raises(
+                ServersError, match=r"Another make up or make down of .* is at work"
+            ):
+                command(ServersConf())
+
+
+def test_servers_that_are_up_are_not_moved_to_other_ports(home: Path) -> None:
+    folder = running.folder_of(home)
+    folder.mkdir()
+    running.Addresses("http://127.0.0.1:4300", "http://127.0.0.1:5300").write(folder)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(folder / running.SOCKET))
+        listening.listen()
+        with pytest.raises(ServersError, match=r"are up at http:.*:4300 .*make down first"):
+            commands.up(ServersConf())
+
+
+def test_nothing_that_is_up_can_be_ended_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    commands.down(ServersConf())
+    commands.down(ServersConf())
+    assert capsys.readouterr().out == "Nothing is up.\n" * 2
+    assert not commands.status()
+
+
+def command(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "PYTHONPATH": "components:.", **variables}
+    line = [sys.executable, "-m", "tasks.servers", *arguments]
+    return subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    run = command("up", LOPT_HOME=str(tmp_path / "file" / "home"))
+    assert run.returncode == 1
+    assert len(run.stderr.splitlines()) == 1
+    assert "home cannot be written to: Not a directory. Set LOPT_HOME" in run.stderr
+
+
+def test_a_port_that_is_none_is_one_line() -> None:
+    run = command("up", LOPT_PREFECT_PORT="70000")
+    assert run.returncode == 2
+    assert run.stderr == (
+        "prefect_port: 70000 is not allowed; allowed: an integer from 1 to 65535\n"
+    )

@@ -1,0 +1,39 @@
+import pytest
+
+from tasks import links
+
+RUN = "#/experiments/1/runs/0a1b?workflowType=machine_learning"
+
+
+def test_a_run_has_a_page_where_mlflow_has_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000/")
+    assert links.mlflow_page("1", "0a1b") == f"http://127.0.0.1:5000/{RUN}"
+
+
+def test_a_run_in_a_database_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    assert links.mlflow_page("1", "0a1b") is None
+
+
+def test_a_browser_may_find_mlflow_elsewhere_than_flows_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
+    monkeypatch.setenv("LOPT_MLFLOW_UI_URL", "https://mlflow.example")
+    assert links.mlflow_page("1", "0a1b") == f"https://mlflow.example/{RUN}"
+
+
+def test_a_flow_run_is_found_where_flows_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    flow_run_id = "0a1b0a1b-0a1b-4a1b-8a1b-0a1b0a1b0a1b"
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", flow_run_id)
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4300/api")
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:4300/api"}):
+        found = links.flow_run_page()
+    assert found == f"http://127.0.0.1:4300/runs/flow-run/{flow_run_id}"
+
+
+def test_nothing_leads_to_a_flow_run_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
+    assert set(links.tags_of_flow_run().values()) == {None}
