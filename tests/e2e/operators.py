@@ -93,9 +93,11 @@ class Operator(NamedTuple):
         return "\n".join(f"== {log.name}\n{log.read_text()[-4000:]}" for log in logs)
 
 
-def eventually(is_so: Callable[[], bool], say: Callable[[], str] = str) -> None:
+def eventually(
+    is_so: Callable[[], bool], say: Callable[[], str] = str, seconds: float = SECONDS
+) -> None:
     """Wait until something is so."""
-    end = time.monotonic() + SECONDS
+    end = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < end, say()
         time.sleep(1)
