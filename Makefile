@@ -21,7 +21,7 @@ unexport PYTHONPATH VIRTUAL_ENV PYTHONHOME
 .PHONY: help run up down status test test-e2e test-all lint format bench lock clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 	@echo
 	@echo "PYTHON=python3.12 chooses the interpreter of a new environment, LOPT_HOME=DIR where runs write,"
 	@echo "WORKERS=8 how many processes test side by side (2), ARGS='-k name' what else to tell pytest."

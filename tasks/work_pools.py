@@ -1,5 +1,6 @@
 """The work pool and its queues, in Prefect's server."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from tasks.deployment_confs import WorkPoolConf, read_deployments
@@ -31,13 +32,14 @@ def declare_work_pool(client: "SyncPrefectClient", conf: WorkPoolConf) -> None:
     _declare_queues(client, conf)
 
 
-def has_worker() -> bool:
-    """Return whether a worker has asked for work of the pool lately."""
+def has_worker(since: datetime | None = None) -> bool:
+    """Return whether a worker has asked for work of the pool lately, or since some time."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
         workers = client.read_workers_for_work_pool(read_deployments().work_pool.name)
-    return any(worker.status == "ONLINE" for worker in workers)
+    online = [worker.last_heartbeat_time for worker in workers if worker.status == "ONLINE"]
+    return any(since is None or (beat is not None and beat >= since) for beat in online)
 
 
 def _template() -> dict[str, object]:

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tasks import settings
@@ -140,8 +141,10 @@ def _come_up(conf: ServersConf, folder: Path) -> None:
     from tasks.work_pools import has_worker
 
     declare_deployments()
+    # One that has just been ended counts as one for a while.
+    since = None if asked.statuses()[programs.WORKER].pid else datetime.now(UTC)
     asked.start(programs.WORKER)
-    waiting.until(programs.WORKER, has_worker)
+    waiting.until(programs.WORKER, lambda: has_worker(since))
 
 
 def _end(conf: ServersConf, folder: Path) -> list[str]:

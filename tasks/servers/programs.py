@@ -1,6 +1,7 @@
 """The programs that `make up` keeps alive: their commands and their environment."""
 
 import os
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -48,7 +49,9 @@ def _prefect(conf: ServersConf) -> tuple[str, ...]:
 
 
 def _worker(work_pool: str) -> tuple[str, ...]:
-    return ("prefect", "worker", "start", f"--pool={work_pool}", "--type=process")
+    # By the machine's name: one of its own each time would leave a list of those that were.
+    name = f"--name={socket.gethostname()}"
+    return ("prefect", "worker", "start", f"--pool={work_pool}", "--type=process", name)
 
 
 def _mlflow(conf: ServersConf) -> tuple[str, ...]:

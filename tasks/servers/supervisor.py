@@ -96,22 +96,19 @@ class Supervisor:
     """
 
     def __init__(self, folder: Path) -> None:
-        from supervisor.xmlrpc import SupervisorTransport
-
-        transport = SupervisorTransport(None, None, serverurl=f"unix://{folder / SOCKET}")
-        self._proxy: Any = ServerProxy("http://127.0.0.1", transport=transport)
+        self._address = f"unix://{folder / SOCKET}"
 
     def statuses(self) -> dict[str, Status]:
         """Return how each program does, by name."""
         return {
             one["name"]: Status(one["statename"], one["pid"], one["description"])
-            for one in self._proxy.supervisor.getAllProcessInfo()
+            for one in self._ask("getAllProcessInfo")
         }
 
     def start(self, name: str) -> None:
         """Start a program unless it runs; it need not have come up when this returns."""
         try:
-            self._proxy.supervisor.startProcess(name, False)
+            self._ask("startProcess", name, False)
         except Fault as fault:
             if "ALREADY_STARTED" not in fault.faultString:
                 raise SupervisorError(f"{name} could not be started: {fault.faultString}") from None
@@ -119,21 +116,31 @@ class Supervisor:
     def stop(self, name: str) -> None:
         """Stop a program if it runs, and wait for it: by SIGTERM, in the end by SIGKILL."""
         try:
-            self._proxy.supervisor.stopProcess(name, True)
+            self._ask("stopProcess", name, True)
         except Fault as fault:
             if "NOT_RUNNING" not in fault.faultString:
                 raise SupervisorError(f"{name} could not be stopped: {fault.faultString}") from None
 
     def shut_down(self, seconds: float) -> None:
         """Stop all that still runs and supervisord itself, and wait for it."""
-        process = psutil.Process(self._proxy.supervisor.getPID())
-        self._proxy.supervisor.shutdown()
+        process = psutil.Process(self._ask("getPID"))
+        self._ask("shutdown")
         try:
             process.wait(seconds)
         except psutil.TimeoutExpired:
             raise SupervisorError(
                 f"supervisord (process {process.pid}) has not ended within {seconds:.0f} s"
             ) from None
+
+    def _ask(self, question: str, *arguments: object) -> Any:
+        from supervisor.xmlrpc import SupervisorTransport
+
+        transport = SupervisorTransport(None, None, serverurl=self._address)
+        try:
+            proxy = ServerProxy("http://127.0.0.1", transport=transport)
+            return getattr(proxy.supervisor, question)(*arguments)
+        finally:
+            transport.close()
 
 
 def _section(folder: Path, program: Program) -> str:

@@ -65,8 +65,12 @@ class Operator(NamedTuple):
         return run.stdout
 
     def ask(self, path: str, **filters: Any) -> Any:
-        """Ask Prefect's API for a list."""
-        found = httpx.post(f"{self.prefect}/api/{path}", json=filters, timeout=60)
+        """Ask Prefect's API, again where it is too busy, as Prefect's own client does."""
+        for _ in range(10):
+            found = httpx.post(f"{self.prefect}/api/{path}", json=filters, timeout=120)
+            if found.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(5)
         found.raise_for_status()
         return found.json()
 
@@ -93,9 +97,11 @@ class Operator(NamedTuple):
         return "\n".join(f"== {log.name}\n{log.read_text()[-4000:]}" for log in logs)
 
 
-def eventually(is_so: Callable[[], bool], say: Callable[[], str] = str) -> None:
+def eventually(
+    is_so: Callable[[], bool], say: Callable[[], str] = str, seconds: float = SECONDS
+) -> None:
     """Wait until something is so."""
-    end = time.monotonic() + SECONDS
+    end = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < end, say()
         time.sleep(1)
