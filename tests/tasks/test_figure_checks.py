@@ -30,7 +30,12 @@ def test_there_is_a_conf_for_each_figure_under_its_number() -> None:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_every_figure_s_conf_is_sound(path: Path) -> None:
+def test_every_figure_s_conf_is_sound(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As where ImageNet is prepared.
+    monkeypatch.setenv("LOPT_HOME", str(tmp_path))
+    (tmp_path / "datasets" / "imagenet2012" / "5.1.0-0123456789ab").mkdir(parents=True)
     check(read_conf(path, [], SECTIONS), SECTIONS)
 
 

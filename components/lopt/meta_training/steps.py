@@ -62,7 +62,7 @@ def take_turn(
     meta_state, metrics = take_turn(training, groups, meta_state, turn)
     ```
     """
-    part, given = _meta_steps(*_arguments(training, groups, meta_state, turn, mesh))
+    part, given = _compiled(*_arguments(training, groups, meta_state, turn, mesh))
     families = tuple(groups[index].family for index in turn.groups)
     first = turn.done + 1
     metrics = MetaMetrics(first, turn.steps, given.values, families, given.faults)
@@ -84,7 +84,7 @@ def compile_turn(
     compile_turn(training, groups, meta_state, turn)
     ```
     """
-    _meta_steps.lower(*_arguments(training, groups, meta_state, turn, mesh)).compile()
+    _compiled.lower(*_arguments(training, groups, meta_state, turn, mesh)).compile()
 
 
 def _arguments(
@@ -129,7 +129,7 @@ def _with_part(meta_state: MetaState, part: MetaState, groups: Sequence[int]) ->
     )
 
 
-def _taken(
+def _meta_steps(
     training: MetaTraining,
     shares: Float[Array, " groups"],
     groups: tuple[Group, ...],
@@ -177,7 +177,7 @@ def _taken(
 
 # Equinox declares neither that it takes options nor what it returns.
 _jit: Any = eqx.filter_jit
-_meta_steps: Any = _jit(_taken, compiler_options=ONE_AFTER_THE_OTHER)
+_compiled: Any = _jit(_meta_steps, compiler_options=ONE_AFTER_THE_OTHER)
 
 
 def _updated(
