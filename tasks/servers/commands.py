@@ -47,6 +47,7 @@ def down(conf: ServersConf) -> None:
     folder = _writable()
     with _alone(folder):
         if running.is_supervised(settings.home()):
+            _ask_those_that_run(conf)
             again = _end(conf, folder)
             _say(["Down. What was recorded stays in " + str(settings.home())])
             if again:
@@ -145,6 +146,14 @@ def _come_up(conf: ServersConf, folder: Path) -> None:
     since = None if asked.statuses()[programs.WORKER].pid else datetime.now(UTC)
     asked.start(programs.WORKER)
     waiting.until(programs.WORKER, lambda: has_worker(since))
+
+
+def _ask_those_that_run(conf: ServersConf) -> None:
+    """Let Prefect's client ask the servers that are up, at whatever ports they were started."""
+    os.environ.update(programs.environment(conf, os.environ))
+    found = running.addresses(settings.home())
+    if found is not None:
+        os.environ["PREFECT_API_URL"] = found.prefect_api
 
 
 def _end(conf: ServersConf, folder: Path) -> list[str]:

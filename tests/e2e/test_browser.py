@@ -130,7 +130,6 @@ def test_a_person_opens_the_form_runs_it_and_finds_plots_and_the_registered_vers
     follow_to_plots(operator, page, picture)
     page.goto(f"{operator.mlflow}/#/models/learned-optimizer")
     page.get_by_text("champion").first.wait_for()
-    page.get_by_role("button", name="Close", exact=True).click()
     picture("model")
     ours = {f"127.0.0.1:{operator.prefect_port}", f"127.0.0.1:{operator.mlflow_port}"}
     assert asked - {""} == ours
