@@ -122,9 +122,8 @@ def _plan(program: Inlined, constants: int, weights: int, length: int) -> _Plan:
             fixed.update(equation.writes)
             continue
         during.append(equation)
-        if equation.eqn.primitive is jax.lax.dot_general_p and len(reads & steady) == 1 < len(
-            reads
-        ):
+        is_product = equation.eqn.primitive is jax.lax.dot_general_p
+        if is_product and len(reads) == 2 and len(reads & steady) == 1:
             (matrix,) = reads & steady
             (factor,) = reads - steady
             if _is_larger(equation, matrix):

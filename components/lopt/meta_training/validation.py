@@ -7,6 +7,7 @@ of 0: a program of its own for every family would take minutes to compile.
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -58,17 +59,17 @@ def validation_losses(
     state = _standing_still(training, groups, meta_state, key)
     groups, state = on_all(tuple(groups), mesh), placed(state, mesh)
     schedule = training.schedule(groups)
-    losses: dict[str, list[float]] = {group.family: [] for group in groups}
+    found: dict[str, list[_Step]] = {group.family: [] for group in groups}
     for bundle in range(len(schedule.bundles)):
         done = 0
         while done < meta_steps:
             count = min(meta_steps - done, training.steps_per_dispatch)
             turn = schedule.turn_of(bundle, done, count)
             state, metrics = take_turn(training, groups, state, turn, mesh)
-            for family, values in _losses(metrics).items():
-                losses[family] += values
+            for family, steps in _steps(metrics).items():
+                found[family] += steps
             done += count
-    return {family: _mean(values) for family, values in losses.items()}
+    return {family: _mean(steps) for family, steps in found.items()}
 
 
 def _standing_still(
@@ -85,21 +86,32 @@ def _standing_still(
     )
 
 
-def _losses(metrics: MetaMetrics) -> dict[str, list[float]]:
-    """Return the loss of each family after each meta-step, NaN where it has none."""
-    rows, losses = metrics.rows(), {}
+class _Step(NamedTuple):
+    """The meta-loss of a family's sound problems, NaN without any, and the part left out."""
+
+    loss: float
+    left_out: float
+
+
+def _steps(metrics: MetaMetrics) -> dict[str, list[_Step]]:
+    """Return what each family had at each meta-step."""
+    rows, steps = metrics.rows(), {}
     for family, faults in zip(metrics.families, jax.device_get(metrics.faults), strict=True):
         parts = np.mean(faults.bad[: metrics.steps], axis=1)
-        losses[family] = [
-            float((1 - part) * row[f"meta/loss/{family}"] + part * LEFT_OUT)
+        steps[family] = [
+            _Step(row[f"meta/loss/{family}"], float(part))
             for row, part in zip(rows, parts, strict=True)
         ]
-    return losses
+    return steps
 
 
-def _mean(values: Sequence[float]) -> float:
-    finite = [value for value in values if np.isfinite(value)]
-    return float(np.mean(finite)) if finite else float("nan")
+def _mean(steps: Sequence[_Step]) -> float:
+    losses, parts = np.array(steps).T
+    none = parts == 1
+    if none.all():
+        return float("nan")
+    # Zero times NaN is NaN: where nobody is sound there is no loss to be weighed.
+    return float(np.where(none, LEFT_OUT, (1 - parts) * losses + parts * LEFT_OUT).mean())
 
 
 def weighted(losses: dict[str, float], groups: Sequence[Group]) -> float:

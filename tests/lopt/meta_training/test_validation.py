@@ -49,6 +49,28 @@ def test_who_breaks_a_problem_is_judged_by_it_and_not_by_the_others_alone(monkey
     assert losses(unrolling, rates(1e-2)) == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_meta_step_in_which_all_break_counts_as_much_as_any_other(monkeypatch):
+    from lopt.meta_training import validation
+
+    take, seen = validation.take_turn, []
+
+    def the_last_breaks_all(*arguments):
+        state, metrics = take(*arguments)
+        if not seen:
+            seen.extend(row["meta/loss/bowls"] for row in metrics.rows())
+            return state, metrics
+        (faults,) = metrics.faults
+        nothing = jnp.full_like(metrics.values["meta/loss/bowls"], jnp.nan)
+        return state, metrics._replace(
+            values={**metrics.values, "meta/loss/bowls": nothing},
+            faults=(faults._replace(bad=jnp.ones_like(faults.bad)),),
+        )
+
+    monkeypatch.setattr(validation, "take_turn", the_last_breaks_all)
+    found = losses(Unrolling(steps=2, problems=4), rates(1e-2))
+    assert found == pytest.approx((sum(seen) + LEFT_OUT) / 3, rel=1e-5)
+
+
 def test_who_breaks_every_problem_has_no_loss():
     assert np.isnan(losses(Unrolling(steps=2, problems=4), rates(1e30)))
 
