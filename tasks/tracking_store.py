@@ -29,7 +29,7 @@ def client() -> "MlflowClient":
     uri = settings.tracking_uri()
     if mlflow.get_tracking_uri() != uri:
         mlflow.set_tracking_uri(uri)
-    _migrate(uri)
+    make_ready(uri)
     return mlflow.MlflowClient(tracking_uri=uri)
 
 
@@ -55,20 +55,19 @@ def is_code(error: Exception, code: str) -> bool:
 
 # Two processes that migrate one database at the same time break it for each other.
 @functools.cache
-def _migrate(uri: str) -> None:
+def make_ready(uri: str) -> None:
+    """Make and migrate a SQLite database, once and by one process; leave any other store alone."""
     from mlflow import MlflowClient
 
     if uri.startswith("sqlite:"):
         settings.home().mkdir(parents=True, exist_ok=True)
         with locked(settings.home() / "mlflow.lock", wait=True):
-            make_database(uri)
+            _make(uri)
             MlflowClient(tracking_uri=uri).search_registered_models(max_results=1)
 
 
-def make_database(uri: str) -> None:
+def _make(uri: str) -> None:
     """Make a SQLite database where there is none, aside: one half made can never be opened."""
-    if not uri.startswith("sqlite:"):
-        return
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from sqlalchemy import make_url
 

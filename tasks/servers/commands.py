@@ -106,7 +106,7 @@ def _addresses(conf: ServersConf) -> Addresses:
 
 def _start(conf: ServersConf, folder: Path) -> None:
     from tasks.deployment_confs import read_deployments
-    from tasks.tracking_store import make_database
+    from tasks.tracking_store import make_ready
 
     # Of a supervisor that was killed: they would keep the ports, and write to the databases.
     processes.end(processes.marked(settings.home()))
@@ -114,7 +114,7 @@ def _start(conf: ServersConf, folder: Path) -> None:
     _refuse_taken("MLFLOW", conf.mlflow_port)
     wanted = programs.programs(conf, read_deployments().work_pool.name)
     text = supervisor.configuration(folder, wanted)
-    make_database(settings.backend_store_uri())
+    make_ready(settings.backend_store_uri())
     for program in wanted:
         supervisor.log_file(folder, program.name).touch()
     supervisor.configuration_file(folder).write_text(text, encoding="utf-8")

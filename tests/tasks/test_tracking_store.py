@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tasks import tracking_store
+from tasks.locks import is_free
 from tasks.tracking_store import TrackingError
 
 pytestmark = pytest.mark.filterwarnings("default")
@@ -47,6 +48,18 @@ def test_two_processes_may_be_the_first_in_a_new_home(tmp_path: Path) -> None:
     results = [process.communicate(timeout=120) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], results
     assert {out for out, _ in results} == {"1\n"}
+
+
+def test_a_database_is_made_by_whoever_holds_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOPT_HOME", str(tmp_path))
+    held: list[bool] = []
+    monkeypatch.setattr(
+        tracking_store, "_make", lambda uri: held.append(not is_free(tmp_path / "mlflow.lock"))
+    )
+    tracking_store.make_ready(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert held == [True]
 
 
 @pytest.mark.usefixtures("home")
