@@ -1,6 +1,7 @@
 """From a run in Prefect to its run in MLflow, and back: where both have servers."""
 
 import os
+from collections.abc import Mapping
 
 from prefect.artifacts import create_link_artifact
 from prefect.runtime import flow_run
@@ -10,6 +11,10 @@ from tasks import settings
 
 UI_VARIABLE = "LOPT_MLFLOW_UI_URL"
 """Where a browser finds MLflow, if that is not where flows do."""
+NOTE_TAG = "mlflow.note.content"
+NOTE = "[Flow run"
+"""What our note of a run begins with."""
+NO_TAGS: Mapping[str, str] = {}
 
 
 def mlflow_page(experiment_id: str, mlflow_run_id: str) -> str | None:
@@ -38,15 +43,16 @@ def flow_run_page() -> str | None:
     return url_for("flow-run", obj_id=flow_run_id)
 
 
-def tags_of_flow_run() -> dict[str, str | None]:
-    """Return tags that lead from a run in MLflow to its flow run; the note is on its first page."""
+def tags_of_flow_run(before: Mapping[str, str] = NO_TAGS) -> dict[str, str | None]:
+    """Return tags that lead from a run in MLflow to its flow run; the note is on its first page.
+
+    `before` are those of a run that is resumed, where a note of somebody else stays.
+    """
     page = flow_run_page()
-    note = page and f"[Flow run {flow_run.get_name()} in Prefect]({page})"
-    return {
-        "prefect.flow_run_id": flow_run.get_id(),
-        "prefect.flow_run_url": page,
-        "mlflow.note.content": note,
-    }
+    tags = {"prefect.flow_run_id": flow_run.get_id(), "prefect.flow_run_url": page}
+    if not before.get(NOTE_TAG, NOTE).startswith(NOTE):
+        return tags
+    return {**tags, NOTE_TAG: page and f"{NOTE} {flow_run.get_name()} in Prefect]({page})"}
 
 
 def show_mlflow_run(experiment_id: str, mlflow_run_id: str) -> None:

@@ -35,8 +35,8 @@ def tracked(
     """
     found = _found(resumed)
     mlflow_run_id = _create(name, confs, parent) if found is None else _reopen(found, parent)
-    links.show_mlflow_run(experiment_id(), mlflow_run_id)
     try:
+        links.show_mlflow_run(experiment_id(), mlflow_run_id)
         yield mlflow_run_id
     except Exception:
         client().set_terminated(mlflow_run_id, "FAILED")
@@ -151,8 +151,8 @@ def _reopen(run: "Run", parent: str | None) -> str:
     mlflow_run_id = str(run.info.run_id)
     _bury(run.data.tags.get(PARENT_TAG))
     client().update_run(mlflow_run_id, status="RUNNING")
-    tags = {PARENT_TAG: parent, **links.tags_of_flow_run(), "lopt.resumed": True}
-    set_tags(mlflow_run_id, tags)
+    links_back = links.tags_of_flow_run(run.data.tags)
+    set_tags(mlflow_run_id, {PARENT_TAG: parent, **links_back, "lopt.resumed": True})
     return mlflow_run_id
 
 

@@ -37,3 +37,13 @@ def test_a_flow_run_is_found_where_flows_are_told(monkeypatch: pytest.MonkeyPatc
 def test_nothing_leads_to_a_flow_run_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
     assert set(links.tags_of_flow_run().values()) == {None}
+
+
+def test_a_note_of_a_person_stays_where_a_run_is_resumed_and_ours_is_renewed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(links, "flow_run_page", lambda: "http://127.0.0.1:4200/runs/flow-run/new")
+    for before in ({}, {links.NOTE_TAG: "[Flow run old in Prefect](http://127.0.0.1/old)"}):
+        assert "/new" in str(links.tags_of_flow_run(before)[links.NOTE_TAG])
+    told = links.tags_of_flow_run({links.NOTE_TAG: "Too noisy, see seed 3."})
+    assert links.NOTE_TAG not in told

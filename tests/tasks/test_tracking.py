@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tasks import tracking
+from tasks import links, tracking
 from tasks.confs import DEFAULTS, EnsembleConf
 from tasks.references import EnsembleReference
 from tasks.tracked_inputs import log_ensemble
@@ -107,6 +107,20 @@ def test_rows_of_which_logging_has_failed_are_logged_by_the_next_attempt(
                 logged.log([(2, {"steps": 1.0})])
         logged.log([(2, {"steps": 1.0})])
     assert tracking.last_step(mlflow_run_id, "steps") == 2
+
+
+@pytest.mark.usefixtures("home")
+def test_a_run_that_cannot_be_linked_to_prefect_has_failed_and_goes_on_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def busy(*_: Any) -> None:
+        raise ConnectionError("database is locked")
+
+    monkeypatch.setattr(links, "show_mlflow_run", busy)
+    with pytest.raises(ConnectionError), tracking.tracked("stage", {}):
+        pass
+    (run,) = tracking.client().search_runs([tracking.experiment_id()])
+    assert run.info.status == "FAILED"
 
 
 @pytest.mark.usefixtures("home")
