@@ -70,6 +70,15 @@ def cell_orders(
 ) -> list[CellOrder]:
     """Return all cells of an evaluation, target by target, of each first the release's."""
     candidates = [_ours(release), *(_baseline(conf, name) for name in conf.baselines)]
+    return orders_of(conf, targets, candidates)
+
+
+def orders_of(
+    conf: EvaluationConf,
+    targets: Sequence[TargetReference],
+    candidates: Sequence[CandidateReference],
+) -> list[CellOrder]:
+    """Return a cell for each candidate on each target, target by target."""
     library = code_version.library_digest()
     return [
         CellOrder(

@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +74,13 @@ def find_cell(order: CellOrder) -> "Cell | None":
     """Return a finished cell, `None` if there is none; a damaged one is moved aside."""
     report = read_whole(order.directory)
     return None if report is None else report.cells[0]
+
+
+def whole_grid(orders: Sequence[CellOrder]) -> "tuple[Cell, ...]":
+    """Return the cells that are there, without the targets or optimizers that lack too many."""
+    from lopt.evaluation import comparable
+
+    return tuple(comparable([cell for cell in map(find_cell, orders) if cell is not None]))
 
 
 def read_whole(directory: Path) -> Any:

@@ -2,7 +2,9 @@
 
 import functools
 import hashlib
+import shlex
 import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -66,6 +68,16 @@ def program_digest() -> str:
     for path in sorted((REPOSITORY / "tasks").rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def circumstances() -> dict[str, str]:
+    """Return what neither a report nor a figure knows of itself: by which command and code."""
+    return {
+        "command": shlex.join(["python", *sys.orig_argv[1:]]),
+        "commit": git_commit() or "unknown",
+        "commit with changes": str(git_dirty()),
+        "packages locked (SHA-256)": lock_digest() or "unknown",
+    }
 
 
 def _git(*arguments: str) -> str | None:

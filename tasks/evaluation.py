@@ -91,10 +91,9 @@ def write_report(
     conf: EvaluationConf, orders: "Sequence[CellOrder]", failures: "Sequence[Failure]"
 ) -> ReportReference:
     """Write the report on all cells that can be compared; those that failed are named in it."""
-    from lopt.evaluation import Report, comparable
+    from lopt.evaluation import Report
 
-    there = [cell for cell in map(cells.find_cell, orders) if cell is not None]
-    kept = comparable(there)
+    kept = cells.whole_grid(orders)
     if OURS not in {cell.optimizer for cell in kept}:
         reasons = "; ".join(f"{one.optimizer} on {one.target}: {one.reason}" for one in failures)
         raise NothingToReportError(

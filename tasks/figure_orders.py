@@ -1,17 +1,12 @@
 """Which optimizers a figure compares at which rates, and the cells that it is drawn of."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from tasks import code_version
-from tasks.cell_orders import OURS, CandidateReference, CellOrder
+from tasks.cell_orders import OURS, CandidateReference, CellOrder, orders_of
 from tasks.confs import EnsembleConf, EvaluationConf, FigureConf
 from tasks.ensembles import read_entries
 from tasks.evaluation_targets import TargetReference, data_sets_of
 from tasks.references import ReleaseReference
-
-if TYPE_CHECKING:
-    from lopt.evaluation import Cell
 
 
 def figure_data_sets(
@@ -37,18 +32,7 @@ def figure_orders(
         *(_learned(figure, name, one) for name, one in learned.items()),
         *(_baseline(figure, evaluation, name) for name in evaluation.baselines),
     ]
-    library = code_version.library_digest()
-    return [
-        CellOrder(
-            target=target,
-            candidate=candidate,
-            seed=evaluation.seed,
-            seeds=evaluation.seeds,
-            library=library,
-        )
-        for target in targets
-        for candidate in candidates
-    ]
+    return orders_of(evaluation, targets, candidates)
 
 
 def facts_of(figure: FigureConf, orders: Sequence[CellOrder]) -> dict[str, str]:
@@ -59,14 +43,6 @@ def facts_of(figure: FigureConf, orders: Sequence[CellOrder]) -> dict[str, str]:
         if order.candidate.release is not None:
             facts[f"{order.candidate.name}/release"] = order.candidate.release.digest
     return facts
-
-
-def whole_grid(orders: Sequence[CellOrder]) -> "tuple[Cell, ...]":
-    """Return the cells that are there, without the targets or optimizers that lack too many."""
-    from lopt.evaluation import comparable
-    from tasks.cells import find_cell
-
-    return tuple(comparable([cell for cell in map(find_cell, orders) if cell is not None]))
 
 
 def _learned(figure: FigureConf, name: str, release: ReleaseReference) -> CandidateReference:

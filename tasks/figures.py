@@ -1,7 +1,5 @@
 """Drawing the paper's figures of cells and of seconds, and what MLflow and Prefect get of them."""
 
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +8,13 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
 from tasks import code_version, settings, terminal, tracking
-from tasks.cell_orders import CellOrder, candidate_of
+from tasks.cell_orders import OURS, CellOrder, candidate_of
+from tasks.cells import whole_grid
 from tasks.confs import EvaluationConf, FigureConf, MetaTrainingConf
 from tasks.errors import may_pass
 from tasks.evaluation import NothingToReportError
 from tasks.evaluation_targets import target_of
-from tasks.figure_orders import facts_of, whole_grid
+from tasks.figure_orders import facts_of
 from tasks.references import FigureReference
 from tasks.score_page import markdown_table
 
@@ -38,7 +37,7 @@ def draw_figure(
     Raises `NothingToReportError` where no learned optimizer is among them.
     """
     cells = whole_grid(orders)
-    if not {cell.optimizer for cell in cells} & {*trained, "learned"}:
+    if not {cell.optimizer for cell in cells} & {*trained, OURS}:
         reasons = "; ".join(f"{one.optimizer} on {one.target}: {one.reason}" for one in failures)
         raise NothingToReportError(
             f"{len(failures)} of {len(orders)} cells have failed, and nothing is left to draw. The "
@@ -119,7 +118,7 @@ def _written(figure: FigureConf, drawn: "Drawn", facts: Mapping[str, str]) -> Fi
     from lopt.figures import write
 
     name = f"figure_{figure.number}"
-    written = write(drawn, settings.figures_root(), name, {**facts, **_circumstances()})
+    written = write(drawn, settings.figures_root(), name, {**facts, **code_version.circumstances()})
     return FigureReference(
         number=figure.number,
         title=drawn.title,
@@ -132,11 +131,3 @@ def _written(figure: FigureConf, drawn: "Drawn", facts: Mapping[str, str]) -> Fi
         columns=drawn.summary.columns,
         rows=drawn.summary.rows,
     )
-
-
-def _circumstances() -> dict[str, str]:
-    return {
-        "command": shlex.join(["python", *sys.orig_argv[1:]]),
-        "commit": code_version.git_commit() or "unknown",
-        "commit with changes": str(code_version.git_dirty()),
-    }

@@ -1,8 +1,6 @@
 """What MLflow and Prefect are told about an evaluation."""
 
 import re
-import shlex
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +35,9 @@ def log_report(mlflow_run_id: str, reference: ReportReference) -> None:
     tracking.log_metrics(mlflow_run_id, list(_batches(metrics(report))))
     tracking.log_files(mlflow_run_id, sorted(directory.iterdir()), FOLDER)
     tracking.client().log_text(mlflow_run_id, markdown, f"{FOLDER}/scores.md")
-    tracking.client().log_text(mlflow_run_id, report_page(report, _circumstances()), PAGE)
+    tracking.client().log_text(
+        mlflow_run_id, report_page(report, code_version.circumstances()), PAGE
+    )
     with tempfile.TemporaryDirectory() as plots:
         tracking.log_files(mlflow_run_id, write_plots(report, Path(plots)), "plots")
     # Last, for by these a report is looked for.
@@ -79,16 +79,6 @@ def _releases(report: "Report") -> dict[str, str]:
     return {
         f"release.{number}": report.facts.get(f"{ours}/release", report.facts.get("release", ""))
         for number, ours in enumerate(report.ours)
-    }
-
-
-def _circumstances() -> dict[str, str]:
-    """Return what a report does not know of itself: by which command and code it is shown."""
-    return {
-        "command": shlex.join(["python", *sys.orig_argv[1:]]),
-        "commit": code_version.git_commit() or "unknown",
-        "commit with changes": str(code_version.git_dirty()),
-        "packages locked (SHA-256)": code_version.lock_digest() or "unknown",
     }
 
 

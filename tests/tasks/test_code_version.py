@@ -36,3 +36,15 @@ def test_the_code_that_counts_is_that_which_is_imported(
     installed = code_version.library_digest()
     (tmp_path / "__init__.py").write_text("one = 2\n")
     assert len({here, installed, code_version.library_digest()}) == 3
+
+
+def test_a_page_says_by_which_command_and_commit_it_was_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "sys.orig_argv", ["/x/python", "-m", "flows.evaluate_release", "--set", "a b"]
+    )
+    monkeypatch.setattr("tasks.code_version.git_commit", lambda: "c0ffee")
+    told = code_version.circumstances()
+    assert told["command"] == "python -m flows.evaluate_release --set 'a b'"
+    assert told["commit"] == "c0ffee"

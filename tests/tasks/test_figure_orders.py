@@ -48,6 +48,15 @@ def test_without_a_rate_of_its_own_a_baseline_has_the_evaluation_s() -> None:
     assert set(others) == {conf.evaluation.learning_rates}
 
 
+def test_seconds_are_compared_where_the_conf_says_so() -> None:
+    conf = conf_of("4")
+    for compare in (False, True):
+        evaluation = conf.evaluation.model_copy(update={"compare_seconds": compare})
+        orders = figure_orders(conf.figure, evaluation, TARGETS, release_of("a"), {})
+        timed_alone = {order.candidate.name for order in orders if order.timed_at_one_rate}
+        assert timed_alone == (set(evaluation.baselines) if compare else set())
+
+
 def test_in_figure_5_all_begin_at_the_same_rates() -> None:
     conf = conf_of("5")
     orders = figure_orders(conf.figure, conf.evaluation, TARGETS, release_of("a"), {})

@@ -55,15 +55,3 @@ def test_more_metrics_than_mlflow_takes_at_once_are_all_logged(
     with tracking.tracked("evaluate-release", {}) as mlflow_run_id:
         tracking.log_metrics(mlflow_run_id, list(scores._batches(values)))
     assert tracking.client().get_run(mlflow_run_id).data.metrics == values
-
-
-def test_a_page_says_by_which_command_and_commit_it_was_made(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(
-        "sys.orig_argv", ["/x/python", "-m", "flows.evaluate_release", "--set", "a b"]
-    )
-    monkeypatch.setattr("tasks.code_version.git_commit", lambda: "c0ffee")
-    told = scores._circumstances()
-    assert told["command"] == "python -m flows.evaluate_release --set 'a b'"
-    assert told["commit"] == "c0ffee"
