@@ -49,7 +49,6 @@ def mistakes(conf: Conf, sections: Sequence[str]) -> list[str]:
         lines += _rates(conf.evaluation)
         lines += _names(conf.evaluation)
         lines += _cluster(conf.evaluation)
-    if "evaluation" in sections:
         lines += _images(conf, sections)
     if "evaluation" in sections and conf.evaluation.held_out_seed == conf.ensemble.seed:
         lines.append(

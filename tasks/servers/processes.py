@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -79,9 +79,9 @@ def end(processes: Sequence[psutil.Process], seconds: float = SECONDS_TO_END) ->
     return not left
 
 
-def _try(signal: object) -> None:
+def _try(signal: Callable[[], None]) -> None:
     try:
-        signal()  # type: ignore[operator]
+        signal()
     except psutil.NoSuchProcess:
         return
 

@@ -107,19 +107,11 @@ class Supervisor:
 
     def start(self, name: str) -> None:
         """Start a program unless it runs; it need not have come up when this returns."""
-        try:
-            self._ask("startProcess", name, False)
-        except Fault as fault:
-            if "ALREADY_STARTED" not in fault.faultString:
-                raise SupervisorError(f"{name} could not be started: {fault.faultString}") from None
+        self._tell(name, "startProcess", False, done="ALREADY_STARTED")
 
     def stop(self, name: str) -> None:
         """Stop a program if it runs, and wait for it: by SIGTERM, in the end by SIGKILL."""
-        try:
-            self._ask("stopProcess", name, True)
-        except Fault as fault:
-            if "NOT_RUNNING" not in fault.faultString:
-                raise SupervisorError(f"{name} could not be stopped: {fault.faultString}") from None
+        self._tell(name, "stopProcess", True, done="NOT_RUNNING")
 
     def shut_down(self, seconds: float) -> None:
         """Stop all that still runs and supervisord itself, and wait for it."""
@@ -131,6 +123,14 @@ class Supervisor:
             raise SupervisorError(
                 f"supervisord (process {process.pid}) has not ended within {seconds:.0f} s"
             ) from None
+
+    def _tell(self, name: str, order: str, wait: bool, *, done: str) -> None:
+        """Give an order about a program, unless it has been done as the answer says."""
+        try:
+            self._ask(order, name, wait)
+        except Fault as fault:
+            if done not in fault.faultString:
+                raise SupervisorError(f"{name}: {order} failed: {fault.faultString}") from None
 
     def _ask(self, question: str, *arguments: object) -> Any:
         from supervisor.xmlrpc import SupervisorTransport

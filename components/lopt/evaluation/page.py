@@ -68,7 +68,7 @@ def report_page(report: Report, more: Mapping[str, str]) -> str:
             "Of all pairs of a target and a seed. A trajectory diverges when a recorded loss is "
             "not finite; the interval is Wilson's."
         ),
-        _table(divergence_table(report.divergences())),
+        html_table(divergence_table(report.divergences())),
         *_scores(report),
         "<h2 id='facts'>Where this comes from</h2>",
         _facts(report, more),
@@ -112,7 +112,7 @@ def _overview(report: Report) -> Iterator[str]:
     if lines := missing(report):
         yield _warning(lines)
     yield _list(summary(report))
-    yield _table(overview_table(report))
+    yield html_table(overview_table(report))
     yield note(AREA_WORDS)
     yield details("Who is better, one by one", _list(verdicts(report)))
     yield _plot(heat_map(report))
@@ -133,7 +133,7 @@ def _speed(report: Report) -> Iterator[str]:
     yield details(
         f"Steps and seconds to {REFERENCE}'s final loss, target by target",
         note("Medians over the seeds; in brackets how many ever were there.")
-        + _table(reaching_table(report.reachings())),
+        + html_table(reaching_table(report.reachings())),
     )
 
 
@@ -152,9 +152,9 @@ def _curves(report: Report) -> Iterator[str]:
 def _scores(report: Report) -> Iterator[str]:
     yield "<h2 id='scores'>All scores</h2>"
     for measure in report.measures:
-        parts = [_table(score_table(report.scores(measure)))]
+        parts = [html_table(score_table(report.scores(measure)))]
         for ours in report.ours:
-            table = _table(difference_table(report.differences(ours, measure)))
+            table = html_table(difference_table(report.differences(ours, measure)))
             parts += [note(f"{html.escape(ours)} against the others, paired by seed:"), table]
         yield details(
             f"{measure}{'' if measure != AREA else ', by which rates are chosen'}", "".join(parts)
@@ -163,7 +163,7 @@ def _scores(report: Report) -> Iterator[str]:
 
 def _facts(report: Report, more: Mapping[str, str]) -> str:
     rows = tuple((key, _told(value)) for key, value in {**report.facts, **more}.items())
-    return f'<div class="facts">{_table(Table(("what", "value"), rows))}</div>'
+    return f'<div class="facts">{html_table(Table(("what", "value"), rows))}</div>'
 
 
 def _told(value: str) -> str:
@@ -182,7 +182,15 @@ def _list(lines: Sequence[str]) -> str:
     return "<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in lines) + "</ul>"
 
 
-def _table(table: Table) -> str:
+def html_table(table: Table) -> str:
+    """Return a table as HTML that may be scrolled; verdicts have their colours.
+
+    **Example**
+
+    ```python
+    html_table(score_table(report.scores("area")))
+    ```
+    """
     head = "".join(f"<th>{html.escape(column)}</th>" for column in table.columns)
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in table.rows)
     whole = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

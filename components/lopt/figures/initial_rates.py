@@ -12,7 +12,7 @@ from lopt.evaluation.report_tables import curves_table
 from lopt.evaluation.robustness import RateScore, robustness
 from lopt.evaluation.tables import Table
 from lopt.figures.drawn import Drawn
-from lopt.figures.panels import legend_below, panels
+from lopt.figures.panels import legend_below, panel_title, panels
 from lopt.figures.training_curves import NO_WORDS
 
 if TYPE_CHECKING:
@@ -54,9 +54,7 @@ def initial_rates(cells: Sequence[Cell], title: str, words: Mapping[str, str] = 
             _plot(
                 panel, [r for r in rows if (r.target, r.optimizer) == (target, optimizer)], number
             )
-        panel.set_title(
-            f"{words[target]}\n{target}" if target in words else target, fontsize="medium"
-        )
+        panel.set_title(panel_title(target, words), fontsize="medium")
         panel.set_xscale("log")
         panel.set_xlabel("initial learning rate")
         panel.set_ylabel("mean log10(loss / initial loss)")

@@ -4,6 +4,7 @@ import base64
 import html
 from collections.abc import Mapping
 
+from lopt.evaluation.page import html_table
 from lopt.evaluation.tables import Table
 from lopt.web_page import document, note
 
@@ -24,16 +25,8 @@ def figure_page(
         f"<h1>{html.escape(title)}</h1>",
         f'<img alt="{html.escape(title)}" src="data:image/png;base64,{encoded}">',
         note(html.escape(caption)),
-        _table(summary),
+        html_table(summary),
         "<h2>Where this comes from</h2>",
-        _table(Table(("what", "value"), tuple(facts.items()))),
+        html_table(Table(("what", "value"), tuple(facts.items()))),
     ]
     return document(title, "\n".join(parts))
-
-
-def _table(table: Table) -> str:
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in table.columns)
-    rows = ["".join(f"<td>{html.escape(text)}</td>" for text in row) for row in table.rows]
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
-    whole = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="wide">{whole}</div>'

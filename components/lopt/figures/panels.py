@@ -1,6 +1,7 @@
 """Panels side by side with one legend below them, where it covers no curve."""
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,6 +34,18 @@ def panels(
     for unused in axes[count:]:
         unused.remove()
     return figure, list(axes[:count])
+
+
+def panel_title(target: str, words: Mapping[str, str]) -> str:
+    """Return what stands above the panel of a target: words for it, if there are, and its name.
+
+    **Example**
+
+    ```python
+    axes.set_title(panel_title("digits/mlp-relu", {"digits/mlp-relu": "another activation"}))
+    ```
+    """
+    return f"{words[target]}\n{target}" if target in words else target
 
 
 def plain_logarithms(axes: "Axes") -> None:

@@ -10,7 +10,7 @@ from lopt.evaluation.report import Report
 from lopt.evaluation.report_tables import curves_table, finals_table
 from lopt.evaluation.tables import score_table
 from lopt.figures.drawn import Drawn
-from lopt.figures.panels import legend_below, panels, plain_logarithms
+from lopt.figures.panels import legend_below, panel_title, panels, plain_logarithms
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,8 +95,7 @@ def label_panel(axes: "Axes", target: str, words: Mapping[str, str]) -> None:
     label_panel(axes, "digits/mlp-relu", {"digits/mlp-relu": "another activation"})
     ```
     """
-    said = f"{words[target]}\n{target}" if target in words else target
-    axes.set_title(said, fontsize="medium")
+    axes.set_title(panel_title(target, words), fontsize="medium")
     plain_logarithms(axes)
     axes.set_xlabel("inner step")
     axes.set_ylabel("loss / initial loss")
