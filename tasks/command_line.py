@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from prefect.utilities.callables import parameter_docstrings
 
@@ -26,6 +26,21 @@ Shipped = tuple[str, Path]
 """An option of a flow that names confs, and the folder in which they lie under their names."""
 
 
+class Taken(NamedTuple):
+    """The parameters of a flow by what they become on the command line."""
+
+    sections: list[str]
+    texts: list[str]
+    lists: list[str]
+    flags: list[str]
+    """Options without a value, which are off by default."""
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Those that are no section of a conf."""
+        return (*self.texts, *self.lists, *self.flags)
+
+
 def main(
     flow: Callable[..., Any],
     arguments: Sequence[str] | None = None,
@@ -38,8 +53,9 @@ def main(
     `if_stopped` is what a person is told who has stopped it. A flow that does nothing sensible
     without a conf has an option for those that are `shipped` with it.
     """
-    sections, names, lists = _parameters(flow)
-    options = _parser(flow, sections, names, lists, shipped).parse_args(arguments)
+    taken = _parameters(flow)
+    sections = taken.sections
+    options = _parser(flow, taken, shipped).parse_args(arguments)
     with processes.ending_together(), _in_a_line(if_stopped):
         try:
             conf = read_conf(options.conf, options.set, sections)
@@ -53,7 +69,7 @@ def main(
             follow(found, conf)
         values = {name: getattr(conf, name) for name in sections}
         try:
-            flow(**values, **{name: getattr(options, name) for name in (*names, *lists)})
+            flow(**values, **{name: getattr(options, name) for name in taken.others})
         except KeyboardInterrupt:
             sys.exit(f"Interrupted. {if_stopped}")
         except SystemExit:
@@ -74,21 +90,19 @@ def _in_a_line(if_stopped: str) -> Iterator[None]:
         sys.exit(f"{type(error).__name__}: {error}")
 
 
-def _parameters(flow: Callable[..., Any]) -> tuple[list[str], list[str], list[str]]:
-    """Return the sections that a flow takes, its plain parameters, and its lists."""
+def _parameters(flow: Callable[..., Any]) -> Taken:
     parameters = inspect.signature(flow).parameters
-    plain = [name for name, one in parameters.items() if one.annotation is str]
-    lists = [name for name, one in parameters.items() if one.annotation == list[str]]
-    return [name for name in parameters if name in SECTIONS], plain, lists
+    kinds = {name: one.annotation for name, one in parameters.items()}
+    return Taken(
+        sections=[name for name in kinds if name in SECTIONS],
+        texts=[name for name, kind in kinds.items() if kind is str],
+        lists=[name for name, kind in kinds.items() if kind == list[str]],
+        flags=[name for name, kind in kinds.items() if kind is bool],
+    )
 
 
-def _parser(
-    flow: Callable[..., Any],
-    sections: list[str],
-    names: list[str],
-    lists: list[str],
-    shipped: Shipped | None,
-) -> Any:
+def _parser(flow: Callable[..., Any], taken: Taken, shipped: Shipped | None) -> Any:
+    sections = taken.sections
     module = sys.modules[inspect.unwrap(flow).__module__]
     parser = argparse.ArgumentParser(
         prog=f"python -m {module.__spec__.name if module.__spec__ else module.__name__}",
@@ -100,14 +114,17 @@ def _parser(
     if sections:
         _add_conf(parser, shipped)
     described = parameter_docstrings(inspect.getdoc(flow))
-    for name in lists:
+    for name in taken.lists:
         # Without an option's name before it: it is what the command is about.
         text = described.get(name, "").replace("%", "%%")
         parser.add_argument(name, nargs="+", metavar=name.removesuffix("s").upper(), help=text)
-    for name in names:
+    for name in taken.texts:
         default = inspect.signature(flow).parameters[name].default
         text = f"{described.get(name, '')} (default: {default})".replace("%", "%%")
         parser.add_argument(f"--{name}", default=default, help=text)
+    for name in taken.flags:
+        text = described.get(name, "").replace("%", "%%")
+        parser.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=text)
     return parser
 
 

@@ -5,7 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks import accelerators, architecture_options, figure_checks, processes, settings
+from tasks import (
+    accelerators,
+    architecture_options,
+    figure_checks,
+    initial_optimizers,
+    processes,
+    settings,
+)
 from tasks.conf_errors import ConfError
 from tasks.confs import (
     Conf,
@@ -24,6 +31,7 @@ def check(conf: Conf, sections: Sequence[str]) -> None:
     if "meta_training" in sections:
         # First, for drawing problems looks for devices, and then it is too late to make them.
         lines += accelerators.refusal(conf.meta_training)
+        lines += [] if lines else initial_optimizers.refusal(conf.meta_training)
     if "ensemble" in sections:
         lines += _entries(conf, sections)
     if "ensemble" in sections and "datasets" in sections:

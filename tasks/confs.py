@@ -106,6 +106,11 @@ class MetaTrainingConf(StageConf):
     seed: Seed = Field(
         default=0, description="Seed of the first meta-params and of all that is drawn later."
     )
+    initial_release: str = Field(
+        default="",
+        description="Release whose meta-params meta-training begins with: a folder, or a URI of "
+        "MLflow such as models:/learned-optimizer/3. Empty: they are drawn with the seed.",
+    )
     meta_steps: int = Field(default=1000, ge=1, le=10_000_000, description="Meta-steps in all.")
     segment_meta_steps: int = Field(
         default=100,
@@ -428,6 +433,42 @@ class PublicationConf(StageConf):
     )
 
 
+class GateConf(StageConf):
+    """What a challenger has to show before it may take the champion's place."""
+
+    tolerance: float = Field(
+        default=0.1,
+        ge=0,
+        le=10,
+        description="By how much the challenger's area may be higher than the champion's on a "
+        "single target, in decades of loss; over all targets it has to be lower beyond the "
+        "interval, and no more trajectories may diverge.",
+    )
+    comparisons: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="How often a challenger is compared at most, where others become champion "
+        "meanwhile; then it stays a challenger.",
+    )
+
+
+class NightConf(StageConf):
+    """What a night of retraining does."""
+
+    begin_with: Literal["champion", "new"] = Field(
+        default="champion",
+        description="Meta-params to begin with: the champion's, or new ones.",
+    )
+    latest_hours: float = Field(
+        default=12.0,
+        gt=0,
+        le=8760,
+        description="A night that has not begun so long after its time is left out: the machine "
+        "was off, and the next one is soon.",
+    )
+
+
 class Conf(StageConf):
     """A file of conf/: one section a stage, all of them optional."""
 
@@ -437,6 +478,8 @@ class Conf(StageConf):
     evaluation: EvaluationConf = EvaluationConf()
     publication: PublicationConf = PublicationConf()
     figure: FigureConf = FigureConf()
+    gate: GateConf = GateConf()
+    night: NightConf = NightConf()
 
 
 DEFAULTS = Conf()

@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -12,6 +13,9 @@ from tasks import settings, terminal, tracking
 from tasks.references import FigureReference, ModelVersionReference, ReportReference
 from tasks.score_screen import fitting
 from tasks.score_table import LEGEND, score_table
+
+if TYPE_CHECKING:
+    from tasks.gate import Decision
 
 
 def show_scores(reference: ReportReference) -> None:
@@ -46,6 +50,19 @@ def show_version(version: ModelVersionReference) -> None:
     ]
     for line in lines:
         terminal.say(line)
+
+
+def show_decision(decision: "Decision") -> None:
+    """Print what became of a challenger and why, and how to look at it."""
+    terminal.say("")
+    terminal.paragraph(decision.words)
+    for reason in decision.reasons:
+        terminal.paragraph(f"* {reason}")
+    version = decision.version
+    terminal.say("Look at it:")
+    for line in _mlflow_lines("runs?workflowType=machine_learning"):
+        terminal.say(line)
+    terminal.say(f'  lopt.load("models:/{version.name}/{version.version}")')
 
 
 def show_figure(mlflow_run_id: str, figure: FigureReference) -> None:

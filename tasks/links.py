@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from urllib.parse import urlencode
 
 from prefect.artifacts import create_link_artifact
 from prefect.runtime import flow_run
@@ -26,12 +27,28 @@ def mlflow_page(experiment_id: str, mlflow_run_id: str) -> str | None:
     mlflow_page("1", "0a1b")  # 'http://127.0.0.1:5000/#/experiments/1/runs/0a1b?workflowType=...'
     ```
     """
-    address = os.environ.get(UI_VARIABLE) or settings.tracking_uri()
-    if not address.startswith("http"):
+    address = _address()
+    if address is None:
         return None
     # Without the workflow MLflow shows its pages for language models.
     page = f"#/experiments/{experiment_id}/runs/{mlflow_run_id}?workflowType=machine_learning"
-    return f"{address.rstrip('/')}/{page}"
+    return f"{address}/{page}"
+
+
+def artifact_address(mlflow_run_id: str, file: str) -> str | None:
+    """Return where a browser finds a file of a run, `None` where MLflow has no server.
+
+    **Example**
+
+    ```python
+    artifact_address("0a1b", "plots/gate.png")  # 'http://127.0.0.1:5000/get-artifact?path=...'
+    ```
+    """
+    address = _address()
+    if address is None:
+        return None
+    query = urlencode({"path": file, "run_uuid": mlflow_run_id})
+    return f"{address}/get-artifact?{query}"
 
 
 def flow_run_page() -> str | None:
@@ -66,3 +83,9 @@ def show_mlflow_run(experiment_id: str, mlflow_run_id: str) -> None:
         key="mlflow-run",
         description="Curves, plots and files of this run are in MLflow.",
     )
+
+
+def _address() -> str | None:
+    """Return where a browser finds MLflow, `None` where it has no server."""
+    address = os.environ.get(UI_VARIABLE) or settings.tracking_uri()
+    return address.rstrip("/") if address.startswith("http") else None

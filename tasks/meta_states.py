@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.confs import MetaTrainingConf
 from tasks.ensembles import groups_of
+from tasks.initial_optimizers import initial_optimizer
 from tasks.references import EnsembleReference, RunReference
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Key
-
-    from lopt.architectures import LearnedOptimizer
     from lopt.meta_gradients import MetaGradient, TrajectoryLengths, Unrolling
     from lopt.meta_objectives import MetaObjective
     from lopt.meta_training import MetaState, MetaTraining
@@ -28,24 +26,9 @@ def initial_meta_state(
     from lopt.meta_training import init_meta_state
 
     optimizer_key, state_key = jax.random.split(jax.random.key(run.seed))
-    optimizer = new_optimizer(conf, optimizer_key)
+    optimizer = initial_optimizer(conf, optimizer_key)
     groups = groups_of(ensemble)
     return init_meta_state(training_of(conf), optimizer, groups, state_key)
-
-
-def new_optimizer(conf: MetaTrainingConf, key: "Key[Array, '']") -> "LearnedOptimizer":
-    """Return the architecture of the conf with meta-params that are drawn from the key."""
-    import equinox as eqx
-
-    import lopt.architectures
-    from lopt.architectures import LearnedOptimizer
-    from lopt.catalogue import find_class
-
-    architecture: Any = find_class(lopt.architectures, LearnedOptimizer, conf.architecture)
-    make, options = getattr(architecture, conf.preset), conf.architecture_options
-    # Compiled as one program, not operation by operation, which takes seconds.
-    optimizer: LearnedOptimizer = eqx.filter_jit(lambda key: make(**options, key=key))(key)
-    return optimizer
 
 
 def training_of(conf: MetaTrainingConf) -> "MetaTraining":

@@ -5,7 +5,7 @@ from pathlib import Path
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
-from tasks import run_folders, settings, tracking
+from tasks import promotion, run_folders, settings, tracking
 from tasks.cell_orders import OURS
 from tasks.confs import PublicationConf
 from tasks.errors import may_pass
@@ -16,14 +16,12 @@ from tasks.scores import metric_name
 from tasks.tracking_store import is_code
 
 NO_REPORT = "none"
+CHALLENGER = "challenger"
+"""Alias of the version that was compared with the champion last."""
 
 
 class NoReportError(LookupError):
     """There is no report of a release."""
-
-
-class VersionError(RuntimeError):
-    """A version in the registry cannot be loaded."""
 
 
 @task(name="register-release", retries=1, retry_delay_seconds=5, retry_condition_fn=may_pass)
@@ -38,29 +36,36 @@ def register_release(
     uri = release.model_uri or _logged(release, mlflow_run_id)
     client = tracking.client()
     _ensure_registered(conf.model_name)
-    alias_uri = f"models:/{conf.model_name}@{conf.alias}"
     version = client.create_model_version(
         conf.model_name,
         uri,
         run_id=release.mlflow_run_id,
         tags={"release_digest": release.digest, **_comparison(report)},
-        description=model_card(optimizer, alias_uri),
         model_id=logged_model_id(uri),
     )
-    return ModelVersionReference(
-        name=conf.model_name,
-        version=int(version.version),
-        alias=conf.alias,
-        uri=alias_uri,
-    )
+    # By its number: whoever reads the card of a version means that one, whatever alias it has.
+    card = model_card(optimizer, f"models:/{conf.model_name}/{version.version}")
+    client.update_model_version(conf.model_name, version.version, card)
+    return _reference(conf, int(version.version))
+
+
+@task(name="register-challenger", retries=1, retry_delay_seconds=5, retry_condition_fn=may_pass)
+def register_challenger(
+    conf: PublicationConf, release: ReleaseReference, report: str, mlflow_run_id: str
+) -> ModelVersionReference:
+    """Make the release a version with the alias "challenger", unless it is a version already."""
+    version = _registered(conf, release)
+    if version is None:
+        version = register_release.fn(conf, release, report, mlflow_run_id)
+    tracking.client().set_registered_model_alias(conf.model_name, CHALLENGER, str(version.version))
+    return version
 
 
 # A task of its own: when it is tried again, the release is not registered a second time.
 @task(name="move-alias", retries=1, retry_delay_seconds=5, retry_condition_fn=may_pass)
 def move_alias(version: ModelVersionReference, release: ReleaseReference) -> None:
     """Move the alias to the version, if that can be loaded; so the release is published."""
-    _check_loads(version)
-    tracking.client().set_registered_model_alias(version.name, version.alias, str(version.version))
+    promotion.take(version)
     run_folders.note_published(Path(release.directory))
 
 
@@ -108,20 +113,16 @@ def _check_report(report: str, release: ReleaseReference) -> None:
         )
 
 
-def _check_loads(version: ModelVersionReference) -> None:
-    from lopt.loading import load
-    from lopt.registry import RegistryError
-    from lopt.release import ReleaseError
+def _registered(conf: PublicationConf, release: ReleaseReference) -> ModelVersionReference | None:
+    """Return the newest version that is this release, `None` for none."""
+    asked = f"name = '{conf.model_name}' and tags.release_digest = '{release.digest}'"
+    numbers = [int(one.version) for one in tracking.client().search_model_versions(asked)]
+    return _reference(conf, max(numbers)) if numbers else None
 
-    uri = f"models:/{version.name}/{version.version}"
-    tracking.client()  # points what loads to our store
-    try:
-        load(uri)
-    except (RegistryError, ReleaseError) as error:
-        raise VersionError(
-            f"{uri} was registered but cannot be loaded, so the alias {version.alias!r} stays "
-            f"where it is. Publish again once this is mended: {error}"
-        ) from error
+
+def _reference(conf: PublicationConf, version: int) -> ModelVersionReference:
+    uri = f"models:/{conf.model_name}@{conf.alias}"
+    return ModelVersionReference(name=conf.model_name, version=version, alias=conf.alias, uri=uri)
 
 
 def _ensure_registered(name: str) -> None:

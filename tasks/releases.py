@@ -37,6 +37,11 @@ def find_release(release: str) -> ReleaseReference:
     return _fetched(release)
 
 
+def note_settled(release: ReleaseReference) -> None:
+    """Note that nothing is left to be done with the run of a release, if it is of one here."""
+    run_folders.note_published(Path(release.directory))
+
+
 def release_of(folder: run_folders.RunFolder) -> ReleaseReference:
     """Return the release of a finished run."""
     from lopt import release

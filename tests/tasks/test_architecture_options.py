@@ -47,7 +47,7 @@ def test_options_change_what_the_preset_says_and_nothing_else(preset: str) -> No
     import jax
 
     from lopt import HierarchicalRNN
-    from tasks.meta_states import new_optimizer
+    from tasks.initial_optimizers import new_optimizer
 
     text = "architecture_options={learned_decays: [scale], attention: true}"
     conf = read_conf(None, [text, f"preset={preset}"], SECTIONS).meta_training

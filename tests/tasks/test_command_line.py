@@ -53,6 +53,18 @@ def test_a_flow_of_things_without_a_conf_takes_them_one_after_another(
     assert "keys:" not in text
 
 
+def test_a_flag_is_off_unless_it_is_given() -> None:
+    given: list[bool] = []
+
+    def moving(dry_run: bool = False) -> None:
+        """Move."""
+        given.append(dry_run)
+
+    command_line.main(moving, [])
+    command_line.main(moving, ["--dry-run"])
+    assert given == [False, True]
+
+
 def test_a_refused_conf_runs_nothing_and_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     calls.clear()
     with pytest.raises(SystemExit) as ending:

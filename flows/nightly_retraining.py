@@ -1,0 +1,80 @@
+"""A night of retraining: a challenger is meta-trained, and takes the champion's place if better."""
+
+from prefect import flow
+from prefect.states import Completed, State
+
+from flows.challenge_champion import challenge_champion
+from flows.generate_ensemble import generate_ensemble
+from flows.meta_train import meta_train
+from flows.prepare_datasets import prepare_datasets
+from tasks import alarms, command_line, nights, run_choice, terminal, tracking
+from tasks.conf_checks import check_given
+from tasks.confs import (
+    DEFAULTS,
+    DatasetsConf,
+    EnsembleConf,
+    EvaluationConf,
+    GateConf,
+    MetaTrainingConf,
+    NightConf,
+    PublicationConf,
+)
+from tasks.gate import Decision
+
+
+@flow(
+    name="nightly-retraining",
+    flow_run_name="nightly-retraining-{night.begin_with}",
+    on_failure=[alarms.report],
+    on_crashed=[alarms.report],
+)
+def nightly_retraining(
+    night: NightConf = DEFAULTS.night,
+    datasets: DatasetsConf = DEFAULTS.datasets,
+    ensemble: EnsembleConf = DEFAULTS.ensemble,
+    meta_training: MetaTrainingConf = DEFAULTS.meta_training,
+    evaluation: EvaluationConf = DEFAULTS.evaluation,
+    gate: GateConf = DEFAULTS.gate,
+    publication: PublicationConf = DEFAULTS.publication,
+    at: str = nights.SCHEDULE,
+) -> Decision | State[None]:
+    """Meta-train a challenger on freshly drawn problems, which becomes champion only if better.
+
+    Args:
+        at: Which night: "schedule" for the time that this run was scheduled for, or a time such as
+            2026-11-26T01:00Z to go on with a night that was stopped.
+    """
+    tonight = nights.tonight(at)
+    if reason := nights.to_be_left_out(tonight, night):
+        terminal.say(reason)
+        return Completed(name="Skipped", message=reason)
+    start = nights.release_to_begin_with(tonight, night, publication)
+    meta_training = nights.begun_with(meta_training, start)
+    ensemble = ensemble.with_seed(tonight.seed)
+    confs = {
+        "night": night,
+        "datasets": datasets,
+        "ensemble": ensemble,
+        "meta_training": meta_training,
+        "evaluation": evaluation,
+        "gate": gate,
+        "publication": publication,
+    }
+    check_given(confs)
+    terminal.heading(f"The night of {tonight.name}, which begins with {start or 'a new optimizer'}")
+    with tracking.tracked("nightly-retraining", confs, resumed=tonight.resumed) as mlflow_run_id:
+        nights.note(mlflow_run_id, tonight, start)
+        prepare_datasets(datasets, mlflow_run_id)
+        drawn = generate_ensemble(ensemble, mlflow_run_id)
+        with run_choice.opened(meta_training, drawn.digest, publishing=True) as run:
+            directory = str(run.directory)
+            release = meta_train(ensemble, meta_training, mlflow_run_id, directory)
+            return challenge_champion(
+                ensemble, evaluation, gate, publication, release.directory, mlflow_run_id
+            )
+
+
+if __name__ == "__main__":
+    command_line.main(
+        nightly_retraining, if_stopped="The same command goes on, with --at and the night above."
+    )

@@ -1,0 +1,167 @@
+"""A challenger against the champion: the ruling, and what follows from it in the registry."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect import task
+from prefect.artifacts import (
+    create_image_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
+
+from tasks import links, promotion, tracking
+from tasks.confs import GateConf
+from tasks.gate_page import ruling_page, ruling_table
+from tasks.promotion import NOTHING, AnotherChampionError
+from tasks.references import ModelVersionReference, Reference, ReportReference
+
+if TYPE_CHECKING:
+    from lopt.evaluation.gate import Ruling
+
+RULING = "gate"
+PICTURE = "plots/gate.png"
+CARD_HEADING = "## The gate"
+
+
+class Decision(Reference):
+    """What became of a challenger."""
+
+    version: ModelVersionReference
+    """The challenger, under the alias that it was to have."""
+    promoted: bool
+    champion: int | None
+    """Which version it was compared with, `None` if there was none."""
+    words: str
+    reasons: tuple[str, ...] = ()
+    outdated: bool = False
+    """Whether somebody else became champion meanwhile, so that it has to be compared again."""
+
+
+def sources(
+    version: ModelVersionReference, mine: ReportReference, champion: int, theirs: ReportReference
+) -> list[str]:
+    """Return both reports as they are merged, each under the name of its version."""
+    names = _names(version, champion)
+    return [f"{name}={one.directory}" for name, one in zip(names, (mine, theirs), strict=True)]
+
+
+def versions_of(version: ModelVersionReference, champion: int) -> list[str]:
+    """Return where the newest reports of both versions are, each under the name of its version."""
+    numbers = version.version, champion
+    places = [f"models:/{version.name}/{number}" for number in numbers]
+    return [f"{one}={place}" for one, place in zip(_names(version, champion), places, strict=True)]
+
+
+@task(name="rule-on-challenger")
+def rule_on(
+    conf: GateConf, merged: ReportReference, version: ModelVersionReference, champion: int
+) -> "Ruling":
+    """Return whether the challenger may take the champion's place, from a report of both."""
+    from lopt.evaluation import Report
+    from lopt.evaluation.gate import rule
+
+    report = Report.read(Path(merged.directory))
+    return rule(report, *_names(version, champion), conf.tolerance)
+
+
+@task(name="settle-challenge")
+def settle(
+    version: ModelVersionReference, champion: int | None, ruling: "Ruling | None"
+) -> Decision:
+    """Move the alias if the ruling says so; without a champion there is no ruling, and it moves.
+
+    It does not move if the champion is not the one that was compared with: `Decision.outdated`.
+    """
+    decision = intended(version, champion, ruling)
+    if decision.promoted:
+        try:
+            promotion.promote(version, champion)
+        except AnotherChampionError as error:
+            words = _words(version, champion, promoted=False)
+            changes = {"promoted": False, "outdated": True, "words": words}
+            return decision.model_copy(update={**changes, "reasons": (str(error),)})
+    return decision
+
+
+def intended(
+    version: ModelVersionReference, champion: int | None, ruling: "Ruling | None"
+) -> Decision:
+    """Return what a ruling says is to be done; without one there is nothing against it."""
+    accepted = ruling is None or ruling.promoted
+    return Decision(
+        version=version,
+        promoted=accepted,
+        champion=champion,
+        words=_words(version, champion, promoted=accepted),
+        reasons=() if ruling is None else ruling.reasons,
+    )
+
+
+@task(name="announce-decision")
+def announce(decision: Decision, ruling: "Ruling | None", mlflow_run_id: str) -> None:
+    """Say what was decided: on the version, in the MLflow run, and as artifacts in Prefect."""
+    page = decision.words if ruling is None else ruling_page(ruling, decision.words)
+    _note(decision, ruling, page)
+    tracking.set_tags(mlflow_run_id, {"gate": _said(decision), "gate.words": decision.words})
+    tracking.client().log_text(mlflow_run_id, page, f"{RULING}/ruling.md")
+    create_markdown_artifact(
+        page, key=RULING, description=f"{_said(decision)}: {decision.version.name}"
+    )
+    if ruling is not None:
+        _show(ruling, mlflow_run_id)
+
+
+@task(name="announce-roll-back")
+def announce_roll_back(version: ModelVersionReference, words: str) -> None:
+    """Show in Prefect that the alias was moved back."""
+    create_markdown_artifact(f"{words}.\n", key="rolled-back", description=version.uri)
+
+
+def _names(version: ModelVersionReference, champion: int) -> tuple[str, str]:
+    return f"version {version.version}", f"version {champion}"
+
+
+def _words(version: ModelVersionReference, champion: int | None, *, promoted: bool) -> str:
+    name = f"{version.name} version {version.version}"
+    if not promoted:
+        return f"{name} is not made {version.alias}."
+    if champion is None:
+        return f"{name} is now {version.alias}. There was none before."
+    return f"{name} is now {version.alias}; before it was version {champion}."
+
+
+def _note(decision: Decision, ruling: "Ruling | None", page: str) -> None:
+    """Write the decision on the version: tags to filter by, and the end of its model card."""
+    client, version = tracking.client(), decision.version
+    number = str(version.version)
+    tags = {
+        "gate": _said(decision),
+        "gate.champion": NOTHING if decision.champion is None else str(decision.champion),
+        "gate.reasons": " ".join(decision.reasons),
+    }
+    if ruling is not None:
+        from lopt.evaluation.words import gap_text
+
+        tags["gate.difference"] = gap_text(ruling.mean)
+    for key, value in tags.items():
+        client.set_model_version_tag(version.name, number, key, value[:5000])
+    card = str(client.get_model_version(version.name, number).description or "")
+    # Once, however often it is announced.
+    card = card.partition(f"\n{CARD_HEADING}\n")[0]
+    client.update_model_version(version.name, number, f"{card}\n{CARD_HEADING}\n\n{page}")
+
+
+def _show(ruling: "Ruling", mlflow_run_id: str) -> None:
+    from lopt.evaluation.gate_plot import ruling_figure
+
+    tracking.client().log_figure(mlflow_run_id, ruling_figure(ruling), PICTURE)
+    table = ruling_table(ruling)
+    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    create_table_artifact(rows, key="gate-targets", description=ruling.words)
+    if url := links.artifact_address(mlflow_run_id, PICTURE):
+        create_image_artifact(url, key="gate-plot", description=ruling.words)
+
+
+def _said(decision: Decision) -> str:
+    return "promoted" if decision.promoted else "refused"

@@ -1,0 +1,124 @@
+"""Which night a scheduled run is of, and whether it is still to be done.
+
+A machine that was off finds all nights that it has missed waiting. Those that are long over are
+left out; one that was done is not done again; one that was begun goes on.
+"""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from prefect.runtime import flow_run
+
+from tasks import promotion, tracking
+from tasks.confs import MetaTrainingConf, NightConf, PublicationConf
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+NIGHT = "lopt.night"
+"""Tag of the night's run in MLflow: the time that it was scheduled for."""
+FROM = "lopt.night_began_with"
+"""Tag: which release its meta-training began with."""
+NEW = "new"
+SCHEDULE = "schedule"
+
+
+class NightError(ValueError):
+    """A night that cannot be told."""
+
+
+class Night(NamedTuple):
+    """A night of retraining."""
+
+    scheduled: datetime
+    """When it was to begin, in UTC and to the minute: what tells it from other nights."""
+    resumed: str | None
+    """Its run in MLflow, if it has begun already."""
+    began_with: str | None
+    """The release that meta-training began with then, if it had come so far."""
+
+    @property
+    def name(self) -> str:
+        """The night as people and tags have it."""
+        return f"{self.scheduled:%Y-%m-%dT%H:%MZ}"
+
+    @property
+    def seed(self) -> int:
+        """A number that no other night has, for what is drawn freshly."""
+        return int(self.scheduled.timestamp()) // 60
+
+
+def tonight(at: str = SCHEDULE) -> Night:
+    """Return the night at a time, or that which this flow run was scheduled for.
+
+    Raises `NightError` for what is no time.
+    """
+    scheduled = _time(at).astimezone(UTC).replace(second=0, microsecond=0)
+    night = Night(scheduled, None, None)
+    run = _newest(night.name)
+    if run is None:
+        return night
+    return night._replace(resumed=run.info.run_id, began_with=run.data.tags.get(FROM))
+
+
+def to_be_left_out(night: Night, conf: NightConf) -> str | None:
+    """Return why a night is not to be done, `None` if it is."""
+    if night.resumed is not None:
+        done = tracking.client().get_run(night.resumed).info.status == "FINISHED"
+        return f"The night of {night.name} is done already." if done else None
+    hours = (datetime.now(UTC) - night.scheduled).total_seconds() / 3600
+    if hours <= conf.latest_hours:
+        return None
+    return (
+        f"The night of {night.name} is {hours:.0f} hours late, and night.latest_hours is "
+        f"{conf.latest_hours:g}: it is left out."
+    )
+
+
+def release_to_begin_with(night: Night, conf: NightConf, publication: PublicationConf) -> str:
+    """Return the URI of the champion, or an empty text to begin anew.
+
+    A night that goes on begins with what it began with, whoever is champion meanwhile.
+    """
+    if night.began_with is not None:
+        return "" if night.began_with == NEW else night.began_with
+    champion = promotion.holder(publication.model_name, publication.alias)
+    if conf.begin_with == "new" or champion is None:
+        return ""
+    return f"models:/{publication.model_name}/{champion}"
+
+
+def begun_with(conf: MetaTrainingConf, release: str) -> MetaTrainingConf:
+    """Return the conf of a meta-training that begins with a release, if there is one."""
+    return conf.model_copy(update={"initial_release": release}) if release else conf
+
+
+def note(mlflow_run_id: str, night: Night, release: str) -> None:
+    """Write on the night's run which night it is, and what it begins with."""
+    tracking.set_tags(mlflow_run_id, {NIGHT: night.name, FROM: release or NEW})
+
+
+def _time(at: str) -> datetime:
+    if at == SCHEDULE:
+        given = flow_run.get_scheduled_start_time() if flow_run.get_id() else datetime.now(UTC)
+        return datetime.fromisoformat(str(given))
+    try:
+        time = datetime.fromisoformat(at)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise NightError(
+            f"at: {at!r} is not allowed; allowed: {SCHEDULE}, or a time with its zone, such as "
+            "2026-11-26T01:00Z"
+        )
+    return time
+
+
+def _newest(name: str) -> "Run | None":
+    found = tracking.client().search_runs(
+        [tracking.experiment_id()],
+        f"tags.`{NIGHT}` = '{name}'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+    )
+    return found[0] if found else None

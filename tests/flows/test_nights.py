@@ -1,0 +1,257 @@
+"""Nights of retraining with designed challengers: the champion only ever becomes better."""
+
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasks.conf_files import SECTIONS, read_conf
+from tasks.confs import Conf, MetaTrainingConf
+from tasks.gate import Decision
+from tasks.references import ReleaseReference
+
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(900)]
+
+NAMES = ("night", "datasets", "ensemble", "meta_training", "evaluation", "gate", "publication")
+OVERRIDES = [
+    "architecture=LearnedAdam",
+    "targets=[held_out]",
+    "baselines=[Adam]",
+    "evaluation.seeds=6",
+    "learning_rates=[1e-2]",
+]
+DIVERGED = 33.0
+"""A logarithm of a learning rate with which losses soon are infinite."""
+
+
+class MetaTraining:
+    """Stands where meta-training would: its result is the learning rate that the test says."""
+
+    def __init__(self) -> None:
+        self.log_learning_rate: float | None = 0.0
+        """`None` for a meta-training that fails."""
+        self.confs: list[MetaTrainingConf] = []
+
+    def __call__(
+        self, ensemble: Any, conf: MetaTrainingConf, parent: str, directory: str
+    ) -> ReleaseReference:
+        import jax
+        import jax.numpy as jnp
+
+        from lopt import release
+        from lopt.architectures import LearnedAdam
+        from tasks.run_folders import read
+        from tasks.validation import MetaTrainingFailedError
+
+        del ensemble, parent
+        self.confs.append(conf)
+        if self.log_learning_rate is None:
+            raise MetaTrainingFailedError("It rose and rose.")
+        optimizer = LearnedAdam.release(key=jax.random.key(0))
+        value = jnp.asarray(self.log_learning_rate, jnp.float32)
+        object.__setattr__(optimizer, "log_learning_rate", value)
+        release.save(optimizer, read(Path(directory)).release)
+        folder = read(Path(directory)).release
+        return ReleaseReference(directory=str(folder), digest=release.digest(folder))
+
+
+class Nights:
+    """One night after the other, each at its own time."""
+
+    def __init__(self, conf: Conf, training: MetaTraining) -> None:
+        self.training = training
+        self.parts = {name: getattr(conf, name) for name in NAMES}
+        self.times = [(datetime.now(UTC) - timedelta(hours=2)).isoformat()]
+
+    def night(self, log_learning_rate: float | None) -> Decision:
+        """Run a night whose meta-training ends so."""
+        from flows.nightly_retraining import nightly_retraining
+
+        time = datetime.fromisoformat(self.times[-1]) + timedelta(minutes=1)
+        self.times.append(time.isoformat())
+        self.training.log_learning_rate = log_learning_rate
+        decision: Decision = nightly_retraining(**self.parts, at=self.times[-1])
+        return decision
+
+
+@pytest.fixture(scope="module")
+def nights(home: Path, server: str) -> Iterator[Nights]:
+    """Nights in a registry without a champion."""
+    import flows.nightly_retraining as module
+
+    del home, server
+    training = MetaTraining()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "meta_train", training)
+        yield Nights(read_conf(Path("conf/tiny.yaml"), OVERRIDES, SECTIONS), training)
+
+
+def champion() -> int:
+    from tasks import promotion
+
+    found = promotion.holder("learned-optimizer", "champion")
+    assert found is not None
+    return found
+
+
+def area_of_champion() -> float:
+    """The champion's mean area, from the report of its release."""
+    from lopt.evaluation import Report
+    from lopt.evaluation.measures import AREA
+    from lopt.evaluation.scores import MEAN
+    from tasks import settings
+    from tasks.references import short
+
+    digest = tags_of(champion())["release_digest"]
+    directory = next(settings.reports_root().glob(f"{short(digest)}-*"))
+    scores = Report.read(directory).scores(AREA)
+    return next(one.value for one in scores if (one.optimizer, one.target) == ("learned", MEAN))
+
+
+def tags_of(version: int) -> dict[str, str]:
+    from tasks import tracking
+
+    return dict(tracking.client().get_model_version("learned-optimizer", str(version)).tags)
+
+
+def test_the_first_challenger_becomes_champion(nights: Nights) -> None:
+    decision = nights.night(math.log(1e-3))
+    assert (decision.promoted, decision.champion, champion()) == (True, None, 1)
+    assert nights.training.confs[-1].initial_release == ""
+    assert tags_of(1)["lopt.replaces"] == "nothing"
+
+
+def test_a_better_challenger_becomes_champion_and_says_so(nights: Nights) -> None:
+    from tasks import tracking
+
+    decision = nights.night(math.log(1e-2))
+    assert (decision.promoted, decision.champion, champion()) == (True, 1, 2)
+    assert nights.training.confs[-1].initial_release == "models:/learned-optimizer/1"
+    tags = tags_of(2)
+    assert (tags["gate"], tags["gate.champion"], tags["lopt.replaces"]) == ("promoted", "1", "1")
+    assert tags["gate.difference"].startswith("-")
+    card = tracking.client().get_model_version("learned-optimizer", "2").description
+    assert 'lopt.load("models:/learned-optimizer/2")' in card
+    assert "learned-optimizer version 2 is now champion" in card
+
+
+@pytest.mark.parametrize("worse", [math.log(1e-4), DIVERGED])
+def test_a_worse_or_diverging_challenger_is_refused_and_kept(nights: Nights, worse: float) -> None:
+    before = champion()
+    decision = nights.night(worse)
+    assert (decision.promoted, champion()) == (False, before)
+    tags = tags_of(decision.version.version)
+    assert tags["gate"] == "refused"
+    assert tags["gate.reasons"] == " ".join(decision.reasons)
+    assert ("trajectories diverge" in tags["gate.reasons"]) == (worse == DIVERGED)
+
+
+def test_a_night_whose_meta_training_fails_changes_nothing(nights: Nights) -> None:
+    from tasks.validation import MetaTrainingFailedError
+
+    before = champion()
+    with pytest.raises(MetaTrainingFailedError, match="rose"):
+        nights.night(None)
+    assert champion() == before
+
+
+def test_each_night_has_an_ensemble_of_its_own_and_the_same_held_out_problems(
+    nights: Nights, home: Path
+) -> None:
+    nights.night(math.log(1e-4))
+    drawn = len(list((home / "ensembles").glob("*.parquet")))
+    nights.night(math.log(1e-4))
+    assert len(list((home / "ensembles").glob("*.parquet"))) == drawn + 1
+
+
+def test_a_night_that_is_done_is_not_done_again(nights: Nights) -> None:
+    from flows.nightly_retraining import nightly_retraining
+
+    nights.night(math.log(1e-4))
+    again = nights.times[-1]
+    trained = len(nights.training.confs)
+    state = nightly_retraining(**nights.parts, at=again, return_state=True)
+    assert (state.name, "is done already" in state.message) == ("Skipped", True)
+    assert len(nights.training.confs) == trained
+
+
+def test_a_night_that_is_long_over_is_left_out(nights: Nights) -> None:
+    from flows.nightly_retraining import nightly_retraining
+
+    trained = len(nights.training.confs)
+    past = (datetime.now(UTC) - timedelta(hours=13)).isoformat()
+    state = nightly_retraining(**nights.parts, at=past, return_state=True)
+    assert (state.name, "13 hours late" in state.message) == ("Skipped", True)
+    assert len(nights.training.confs) == trained
+
+
+def test_a_night_that_was_stopped_goes_on_with_what_it_began_with(nights: Nights) -> None:
+    from flows.nightly_retraining import nightly_retraining
+    from tasks.validation import MetaTrainingFailedError
+
+    before = champion()
+    with pytest.raises(MetaTrainingFailedError):
+        nights.night(None)
+    stopped = nights.times[-1]
+    nights.night(math.log(2e-2))
+    assert champion() != before
+    nights.training.log_learning_rate = math.log(1e-4)
+    nightly_retraining(**nights.parts, at=stopped)
+    first, *_, last = nights.training.confs[-3:]
+    assert first.initial_release == last.initial_release == f"models:/learned-optimizer/{before}"
+
+
+def test_who_is_rolled_back_to_is_whom_the_champion_replaced(nights: Nights) -> None:
+    from flows.roll_back import roll_back
+
+    del nights
+    now = champion()
+    replaced = int(tags_of(now)["lopt.replaces"])
+    assert roll_back(dry_run=True).version == replaced
+    assert champion() == now
+    roll_back()
+    assert champion() == replaced
+    assert "lopt.rolled_back" in tags_of(now)
+
+
+def test_a_person_promotes_what_the_gate_lets_through_and_nothing_else(nights: Nights) -> None:
+    from flows.promote_release import promote_release
+
+    before = champion()
+    worse = nights.night(math.log(1e-4)).version.version
+    assert not promote_release(version=str(worse)).promoted
+    assert champion() == before
+    better = next(n for n in range(worse, 0, -1) if tags_of(n).get("lopt.rolled_back"))
+    assert promote_release(version=str(better), dry_run=True).promoted
+    assert champion() == before
+    assert promote_release(version=str(better)).promoted
+    assert champion() == better
+    assert promote_release(version=str(worse), force=True).promoted
+    assert champion() == worse
+    promote_release(version=str(better))
+
+
+@pytest.mark.slow
+def test_in_thirty_nights_the_champion_never_becomes_worse(nights: Nights) -> None:
+    generator = np.random.default_rng(0)
+    areas, outcomes = [area_of_champion()], []
+    for number in range(30):
+        kind = ("good", "bad", "diverged", "failed")[number % 4]
+        rate = {
+            "good": math.log(2e-2) + 0.1 * number + generator.normal(scale=0.05),
+            "bad": math.log(1e-4) + generator.normal(),
+            "diverged": DIVERGED,
+            "failed": None,
+        }[kind]
+        try:
+            outcomes.append((kind, nights.night(rate).promoted))
+        except RuntimeError:
+            outcomes.append((kind, False))
+        areas.append(area_of_champion())
+    assert np.diff(areas).max() <= 0
+    assert {kind for kind, promoted in outcomes if promoted} == {"good"}
+    assert areas[-1] < areas[0]
