@@ -469,6 +469,25 @@ class NightConf(StageConf):
     )
 
 
+class RetentionConf(StageConf):
+    """How long what no version needs is kept."""
+
+    checkpoint_days: float = Field(
+        default=14.0,
+        ge=0,
+        le=36_500,
+        description="Days for which the checkpoints of a finished meta-training are kept; those of "
+        "a version with an alias always are.",
+    )
+    artifact_days: float = Field(
+        default=60.0,
+        ge=0,
+        le=36_500,
+        description="Days for which releases, reports, cells and logged models that belong to no "
+        "version are kept, and meta-trainings that were never finished.",
+    )
+
+
 class Conf(StageConf):
     """A file of conf/: one section a stage, all of them optional."""
 
@@ -480,6 +499,7 @@ class Conf(StageConf):
     figure: FigureConf = FigureConf()
     gate: GateConf = GateConf()
     night: NightConf = NightConf()
+    retention: RetentionConf = RetentionConf()
 
 
 DEFAULTS = Conf()

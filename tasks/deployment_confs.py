@@ -36,6 +36,28 @@ class WorkPoolConf(StageConf):
     )
 
 
+class ScheduleConf(StageConf):
+    """When a deployment is run by itself."""
+
+    cron: str = Field(description='Times in cron\'s five fields, such as "0 2 * * *".')
+    time_zone: str = Field(
+        default="Etc/UTC", description="Whose clock that is, such as Europe/Vienna."
+    )
+    active: bool = Field(default=True, description="Whether it is on when it is declared.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> "ScheduleConf":
+        # Prefect's own rules: what it would refuse later is refused before anything is changed.
+        from prefect.client.schemas.schedules import CronSchedule
+
+        try:
+            CronSchedule(cron=self.cron, timezone=self.time_zone)
+        except ValidationError as error:
+            said = "; ".join(detail["msg"] for detail in error.errors(include_url=False))
+            raise ValueError(f"{self.cron!r} in {self.time_zone}: {said}") from None
+        return self
+
+
 class DeploymentConf(StageConf):
     """A flow with values filled in, which people and schedules start."""
 
@@ -56,6 +78,9 @@ class DeploymentConf(StageConf):
     )
     concurrency_limit: Limit | None = Field(
         default=None, description="Runs of this deployment at once; the others wait."
+    )
+    schedule: ScheduleConf | None = Field(
+        default=None, description="When it is run by itself; null for never."
     )
 
 

@@ -4,13 +4,19 @@ from typing import TYPE_CHECKING, Any
 
 from tasks import settings
 from tasks.conf_files import SECTIONS, read_conf
-from tasks.deployment_confs import DeploymentConf, DeploymentsConf, read_deployments
+from tasks.deployment_confs import (
+    DeploymentConf,
+    DeploymentsConf,
+    ScheduleConf,
+    read_deployments,
+)
 from tasks.forms import form_schema
 from tasks.work_pools import declare_work_pool
 
 if TYPE_CHECKING:
     from prefect import Flow
     from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
 
 DECLARED = "lopt"
 """Tag of the deployments that the file declares, and of no other."""
@@ -72,6 +78,7 @@ def _declare(
         tags=[DECLARED, *conf.tags],
         parameters=parameters,
         concurrency_limit=conf.concurrency_limit,
+        schedules=_schedules(conf.schedule),
         work_pool_name=work_pool,
         work_queue_name=conf.queue,
         # Confs name their files from the repository's root.
@@ -83,6 +90,16 @@ def _declare(
     schema = form_schema(flow.parameters.model_dump(exclude_unset=True))
     client.update_deployment(deployment_id, DeploymentUpdate(parameter_openapi_schema=schema))
     return deployment.full_name
+
+
+def _schedules(conf: ScheduleConf | None) -> "list[DeploymentScheduleCreate]":
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
+    from prefect.client.schemas.schedules import CronSchedule
+
+    if conf is None:
+        return []
+    schedule = CronSchedule(cron=conf.cron, timezone=conf.time_zone)
+    return [DeploymentScheduleCreate(schedule=schedule, active=conf.active)]
 
 
 def _remove_others(client: "SyncPrefectClient", conf: DeploymentsConf, names: list[str]) -> None:

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from tasks import promotion
 from tasks.deployment_confs import WorkPoolConf, read_deployments
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ KIND = "process"
 
 
 def declare_work_pool(client: "SyncPrefectClient", conf: WorkPoolConf) -> None:
-    """Make the work pool and its queues, or give them the limits of the conf."""
+    """Make the work pool and its queues with the limits of the conf, and that of promotions."""
     from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
     from prefect.exceptions import ObjectNotFound
 
@@ -30,6 +31,7 @@ def declare_work_pool(client: "SyncPrefectClient", conf: WorkPoolConf) -> None:
             )
         )
     _declare_queues(client, conf)
+    client.upsert_global_concurrency_limit_by_name(promotion.LIMIT, 1)
 
 
 def has_worker(since: datetime | None = None) -> bool:

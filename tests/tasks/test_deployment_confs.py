@@ -27,6 +27,13 @@ def test_what_meta_trains_waits_in_one_queue_for_the_only_place() -> None:
     assert [conf.work_pool.queues[name].concurrency_limit for name in queues] == [1]
 
 
+def test_nights_are_in_the_queue_of_meta_training_and_one_at_a_time() -> None:
+    scheduled = {one.flow: one for one in read_deployments().deployments if one.schedule}
+    assert set(scheduled) == {"nightly_retraining", "sweep_storage"}
+    night = scheduled["nightly_retraining"]
+    assert (night.queue, night.concurrency_limit) == ("meta-training", 1)
+
+
 def test_another_file_can_be_named(declared: Path) -> None:
     declared.write_text(HEAD + ONE)
     assert [one.flow for one in read_deployments().deployments] == ["meta_train"]
@@ -37,6 +44,14 @@ MISTAKES = [
     (HEAD + ONE.replace("queue: gpu", "queue: cpu"), "meta_train/a: no queue 'cpu' among gpu"),
     (HEAD + ONE.replace("name: a", "name: A!"), r"deployments\.0\.name: String should match"),
     (HEAD + ONE.replace("flow:", "flwo:"), r"deployments\.0\.flwo: Extra inputs are not permitted"),
+    (
+        HEAD + ONE.replace("name:", "schedule: {cron: 0 25 * * *}, name:"),
+        r"'0 25 \* \* \*' in Etc/UTC",
+    ),
+    (
+        HEAD + ONE.replace("name:", "schedule: {cron: 0 2 * * *, time_zone: Mars/Base}, name:"),
+        "in Mars/Base: ",
+    ),
     (HEAD, "deployments: Input should be"),
     ("work_pool: {", "is not YAML"),
 ]

@@ -1,0 +1,207 @@
+"""Sweeping takes what is old and needed by nobody, and nothing else."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasks import promotion, run_choice, run_folders, settings, tracking
+from tasks.confs import DEFAULTS, MetaTrainingConf, RetentionConf
+from tasks.leftovers import CELLS, MODELS, REPORTS, RUNS, leftovers, remove
+from tasks.locks import locked
+from tasks.needed import needed
+from tasks.publication import register_release
+from tasks.references import ModelVersionReference, ReleaseReference, short
+from tasks.run_folders import RunFolder
+
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("home")]
+
+CONF = RetentionConf(checkpoint_days=10.0, artifact_days=50.0)
+Make = Callable[..., ReleaseReference]
+
+
+@pytest.fixture
+def make_release(home: Path) -> Make:
+    """A function that makes a finished run with checkpoints and a release that no other has."""
+    import jax
+
+    from lopt import registry, release
+    from lopt.architectures import LearnedAdam
+
+    del home
+    count = 0
+
+    def make(*, log: bool = True) -> ReleaseReference:
+        nonlocal count
+        count += 1
+        optimizer = LearnedAdam.release(key=jax.random.key(0))
+        object.__setattr__(optimizer, "log_learning_rate", optimizer.log_learning_rate + count)
+        with run_choice.opened(MetaTrainingConf(), f"ensemble {count}") as folder:
+            fill(folder)
+        with tracking.tracked("meta-train", {}) as mlflow_run_id:
+            uri = None
+            if log:
+                info = registry.log_model(optimizer, "optimizer", run_id=mlflow_run_id)
+                uri = str(info.model_uri)
+        folder = folder.noted(mlflow_run_id=mlflow_run_id)
+        release.save(optimizer, folder.release)
+        return ReleaseReference(
+            directory=str(folder.release),
+            digest=release.digest(folder.release),
+            mlflow_run_id=mlflow_run_id,
+            model_uri=uri,
+        )
+
+    return make
+
+
+def fill(folder: RunFolder) -> None:
+    for name in ("checkpoints", "best"):
+        (folder.directory / name / "3").mkdir(parents=True)
+        (folder.directory / name / "3" / "state").write_bytes(b"x" * 1000)
+
+
+def age(path: Path, days: float) -> None:
+    then = time.time() - days * 86_400
+    for one in (path, *path.rglob("*")):
+        os.utime(one, (then, then))
+
+
+def register(release: ReleaseReference) -> ModelVersionReference:
+    assert release.mlflow_run_id is not None
+    return register_release.fn(DEFAULTS.publication, release, "none", release.mlflow_run_id)
+
+
+def found(conf: RetentionConf = CONF) -> list[tuple[str, str]]:
+    return [(one.kind, one.place) for one in leftovers(conf, needed())]
+
+
+def parts_of(release: ReleaseReference) -> list[tuple[str, str]]:
+    folder = Path(release.directory).parent
+    return [(RUNS, str(folder / name)) for name in ("checkpoints", "best")]
+
+
+def test_checkpoints_of_a_finished_run_go_when_they_are_old_and_its_release_stays(
+    make_release: Make,
+) -> None:
+    release = make_release(log=False)
+    assert found() == []
+    age(Path(release.directory).parent, 11)
+    assert found() == parts_of(release)
+    for one in leftovers(CONF, needed()):
+        assert one.bytes == 1000
+        assert remove(one)
+    assert found() == []
+    from lopt.loading import load
+
+    load(release.directory)
+    assert run_folders.read(Path(release.directory).parent).finished
+
+
+def test_what_an_alias_or_a_cycle_needs_stays_however_old(make_release: Make) -> None:
+    champion, former, waiting = make_release(), make_release(), make_release(log=False)
+    for release in (former, champion):
+        promotion.take(register(release))
+    run_folders.read(Path(waiting.directory).parent).noted(awaits_publication=True)
+    for release in (champion, former, waiting):
+        age(Path(release.directory).parent, 1000)
+    assert found(RetentionConf(checkpoint_days=0, artifact_days=0)) == parts_of(former)
+
+
+def test_a_run_that_is_worked_on_stays(make_release: Make) -> None:
+    release = make_release(log=False)
+    age(Path(release.directory).parent, 11)
+    with locked(Path(release.directory).parent / "lock", wait=False):
+        assert [remove(one) for one in leftovers(CONF, needed())] == [False, False]
+    assert found() == parts_of(release)
+
+
+def test_an_unfinished_run_goes_as_a_whole_when_nobody_went_on_with_it() -> None:
+    with run_choice.opened(MetaTrainingConf(), "ensemble") as folder:
+        fill(folder)
+    age(folder.directory, 49)
+    assert found() == []
+    age(folder.directory, 51)
+    assert found() == [(RUNS, str(folder.directory))]
+    assert all(remove(one) for one in leftovers(CONF, needed()))
+    assert not folder.directory.exists()
+    with run_choice.opened(MetaTrainingConf(), "ensemble") as folder:
+        assert not folder.begun
+
+
+def test_a_logged_model_goes_only_where_no_version_is_made_of_it(make_release: Make) -> None:
+    from lopt.loading import load
+    from lopt.registry import RegistryError
+
+    registered, other = make_release(), make_release()
+    version = register(registered)
+    everything = RetentionConf(checkpoint_days=36_500, artifact_days=0)
+    assert other.model_uri is not None
+    assert found(everything) == [(MODELS, other.model_uri.removeprefix("models:/"))]
+    assert found() == []
+    assert all(remove(one) for one in leftovers(everything, needed()))
+    load(f"models:/{version.name}/{version.version}")
+    with pytest.raises(RegistryError):
+        load(other.model_uri)
+
+
+def test_reports_and_cells_go_where_no_version_is_of_their_release(make_release: Make) -> None:
+    from tasks import code_version
+
+    registered, other = make_release(), make_release(log=False)
+    register(registered)
+    library = code_version.library_digest()
+    cells = {
+        "learned-1": {"library": library, "release": registered.digest},
+        "learned-2": {"library": library, "release": other.digest},
+        "Adam-3": {"library": library},
+        "Adam-4": {"library": "of another version"},
+    }
+    for name, facts in cells.items():
+        folder = settings.cells_root() / "bowls" / name
+        folder.mkdir(parents=True)
+        (folder / "report.json").write_text(json.dumps({"facts": facts}))
+    for release in (registered, other):
+        (settings.reports_root() / f"{short(release.digest)}-0").mkdir(parents=True)
+    for root in (settings.cells_root(), settings.reports_root()):
+        age(root, 51)
+    root = settings.cells_root() / "bowls"
+    assert found() == [
+        (REPORTS, str(settings.reports_root() / f"{short(other.digest)}-0")),
+        (CELLS, str(root / "Adam-4")),
+        (CELLS, str(root / "learned-2")),
+    ]
+
+
+def test_nothing_is_found_where_the_registry_cannot_be_asked(
+    make_release: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    def away(*_: object, **__: object) -> None:
+        raise ConnectionError("the registry is away")
+
+    age(Path(make_release(log=False).directory).parent, 11)
+    monkeypatch.setattr(MlflowClient, "search_model_versions", away)
+    with pytest.raises(ConnectionError):
+        found()
+
+
+def test_every_page_of_the_registry_is_asked_for(
+    make_release: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    search = MlflowClient.search_model_versions
+    releases = [make_release() for _ in range(3)]
+    for release in releases:
+        register(release)
+    monkeypatch.setattr(
+        MlflowClient,
+        "search_model_versions",
+        lambda self, **more: search(self, max_results=1, **more),
+    )
+    assert needed().releases == {release.digest for release in releases}
