@@ -11,6 +11,7 @@ from tasks.conf_files import read_conf
 from tasks.confs import Conf
 from tasks.curves import log_curve
 from tasks.ensembles import draw_ensemble
+from tasks.outbox import Outbox
 from tasks.references import EnsembleReference, RunReference
 from tasks.releases import LOGGED_MODEL
 from tasks.tracked_inputs import log_ensemble
@@ -48,7 +49,7 @@ class Segments:
 
     def untracked(self, count: int) -> None:
         """Take segments of which nobody is told anything."""
-        with patch.object(tracking.LoggedRows, "log"):
+        with patch.object(Outbox, "log"):
             for _ in range(count):
                 self._advance(meta_training.meta_train_segment.fn, self._conf.segment_meta_steps)
 

@@ -3,7 +3,7 @@
 from prefect import flow
 
 from flows.evaluate_release import evaluate_release
-from tasks import command_line, last_screen, promotion, terminal, tracking
+from tasks import command_line, last_screen, promotion, run_names, terminal, tracking
 from tasks.comparison import merge_reports
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, EnsembleConf, EvaluationConf, GateConf, PublicationConf
@@ -13,7 +13,7 @@ from tasks.releases import LATEST, find_release, note_settled
 from tasks.scores import log_report
 
 
-@flow(name="challenge-champion", flow_run_name="challenge-{publication.alias}")
+@flow(name="challenge-champion", flow_run_name=run_names.run_name)
 def challenge_champion(
     ensemble: EnsembleConf = DEFAULTS.ensemble,
     evaluation: EvaluationConf = DEFAULTS.evaluation,

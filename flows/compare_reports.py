@@ -2,13 +2,13 @@
 
 from prefect import flow
 
-from tasks import command_line, last_screen, terminal, tracking
+from tasks import command_line, last_screen, run_names, terminal, tracking
 from tasks.comparison import merge_reports
 from tasks.references import ReportReference
 from tasks.scores import PAGE, log_report
 
 
-@flow(name="compare-reports", flow_run_name="compare-reports")
+@flow(name="compare-reports", flow_run_name=run_names.run_name)
 def compare_reports(reports: list[str], parent_mlflow_run_id: str | None = None) -> ReportReference:
     """Put reports on the same targets and seeds together, and compare all that they hold.
 

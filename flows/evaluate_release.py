@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from tasks import command_line, last_screen, terminal, tracking
+from tasks import command_line, last_screen, run_names, terminal, tracking
 from tasks.cell_orders import cell_orders
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, EnsembleConf, EvaluationConf
@@ -16,7 +16,7 @@ from tasks.scores import PAGE, log_report
 from tasks.tracked_inputs import log_data_set, log_ensemble
 
 
-@flow(name="evaluate-release", flow_run_name="evaluate-release-s{evaluation.seed}")
+@flow(name="evaluate-release", flow_run_name=run_names.run_name)
 def evaluate_release(
     ensemble: EnsembleConf = DEFAULTS.ensemble,
     evaluation: EvaluationConf = DEFAULTS.evaluation,

@@ -2,7 +2,15 @@
 
 from prefect import flow
 
-from tasks import accelerators, command_line, run_choice, system_metrics, terminal, tracking
+from tasks import (
+    accelerators,
+    command_line,
+    run_choice,
+    run_names,
+    system_metrics,
+    terminal,
+    tracking,
+)
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, EnsembleConf, MetaTrainingConf
 from tasks.curves import log_curve
@@ -11,6 +19,7 @@ from tasks.meta_training import (
     announce_compiling,
     find_best_checkpoint,
     find_checkpoint,
+    log_release,
     meta_train_segment,
     segment_ends,
     write_release,
@@ -20,7 +29,7 @@ from tasks.releases import release_of
 from tasks.tracked_inputs import log_ensemble
 
 
-@flow(name="meta-train", flow_run_name="meta-train-{meta_training.architecture}")
+@flow(name="meta-train", flow_run_name=run_names.run_name)
 def meta_train(
     ensemble: EnsembleConf = DEFAULTS.ensemble,
     meta_training: MetaTrainingConf = DEFAULTS.meta_training,
@@ -41,7 +50,7 @@ def meta_train(
     held_out = draw_ensemble(ensemble.with_seed(meta_training.validation_seed))
     with run_choice.given_or_opened(run_directory, meta_training, drawn.digest) as folder:
         terminal.say(f"  {folder}")
-        if folder.finished:
+        if folder.logged:
             tracking.adopt(folder.record.mlflow_run_id, parent_mlflow_run_id)
             return release_of(folder)
         resumed = folder.record.mlflow_run_id
@@ -53,14 +62,17 @@ def meta_train(
             if mlflow_run_id != resumed:
                 log_ensemble(mlflow_run_id, drawn, "meta-training")
             run = folder.noted(mlflow_run_id=mlflow_run_id).reference()
-            done = find_checkpoint(run)
-            announce_compiling(meta_training, drawn, done)
-            with terminal.stage("meta-training", meta_training.meta_steps, done):
-                for end in segment_ends(meta_training, done):
-                    meta_train_segment(run, meta_training, drawn, held_out, end)
+            if not folder.finished:
+                done = find_checkpoint(run)
+                announce_compiling(meta_training, drawn, done)
+                with terminal.stage("meta-training", meta_training.meta_steps, done):
+                    for end in segment_ends(meta_training, done):
+                        meta_train_segment(run, meta_training, drawn, held_out, end)
+                best = find_best_checkpoint(run)
+                write_release(run, meta_training, ensemble, drawn, best)
+            release = log_release(run)
             log_curve(run)
-            best = find_best_checkpoint(run)
-            return write_release(run, meta_training, ensemble, drawn, best)
+            return release
 
 
 if __name__ == "__main__":

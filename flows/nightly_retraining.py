@@ -7,7 +7,7 @@ from flows.challenge_champion import challenge_champion
 from flows.generate_ensemble import generate_ensemble
 from flows.meta_train import meta_train
 from flows.prepare_datasets import prepare_datasets
-from tasks import alarms, command_line, nights, run_choice, terminal, tracking
+from tasks import alarms, command_line, nights, run_choice, run_names, terminal, tracking
 from tasks.conf_checks import check_given
 from tasks.confs import (
     DEFAULTS,
@@ -24,7 +24,7 @@ from tasks.gate import Decision
 
 @flow(
     name="nightly-retraining",
-    flow_run_name="nightly-retraining-{night.begin_with}",
+    flow_run_name=run_names.run_name,
     on_failure=[alarms.report],
     on_crashed=[alarms.report],
 )

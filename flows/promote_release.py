@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from tasks import command_line, last_screen, promotion, terminal, tracking
+from tasks import command_line, last_screen, promotion, run_names, terminal, tracking
 from tasks.comparison import merge_reports
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, GateConf, PublicationConf
@@ -10,7 +10,7 @@ from tasks.gate import Decision, announce, intended, rule_on, settle, versions_o
 from tasks.publication import CHALLENGER
 
 
-@flow(name="promote-release", flow_run_name="promote-{publication.alias}")
+@flow(name="promote-release", flow_run_name=run_names.run_name)
 def promote_release(
     gate: GateConf = DEFAULTS.gate,
     publication: PublicationConf = DEFAULTS.publication,

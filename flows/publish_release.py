@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from tasks import command_line, last_screen, terminal, tracking
+from tasks import command_line, last_screen, run_names, terminal, tracking
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, PublicationConf
 from tasks.publication import announce, find_report, move_alias, register_release
@@ -10,7 +10,7 @@ from tasks.references import ModelVersionReference
 from tasks.releases import LATEST, find_release
 
 
-@flow(name="publish-release", flow_run_name="publish-{publication.model_name}")
+@flow(name="publish-release", flow_run_name=run_names.run_name)
 def publish_release(
     publication: PublicationConf = DEFAULTS.publication,
     release: str = LATEST,

@@ -2,14 +2,14 @@
 
 from prefect import flow
 
-from tasks import command_line, promotion, terminal
+from tasks import command_line, promotion, run_names, terminal
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, PublicationConf
 from tasks.gate import announce_roll_back
 from tasks.references import ModelVersionReference
 
 
-@flow(name="roll-back", flow_run_name="roll-back-{publication.alias}")
+@flow(name="roll-back", flow_run_name=run_names.run_name)
 def roll_back(
     publication: PublicationConf = DEFAULTS.publication,
     to: str = promotion.PREVIOUS,

@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from tasks import alarms, command_line, terminal
+from tasks import alarms, command_line, run_names, terminal
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, RetentionConf
 from tasks.sweeping import Swept, announce, find_leftovers, remove_leftovers
@@ -10,7 +10,7 @@ from tasks.sweeping import Swept, announce, find_leftovers, remove_leftovers
 
 @flow(
     name="sweep-storage",
-    flow_run_name="sweep-storage",
+    flow_run_name=run_names.run_name,
     on_failure=[alarms.report],
     on_crashed=[alarms.report],
 )

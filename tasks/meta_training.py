@@ -16,6 +16,7 @@ from tasks.errors import may_pass
 from tasks.leading import Alone, together
 from tasks.meta_rows import MetaRows, Row
 from tasks.meta_states import initial_meta_state, training_of
+from tasks.outbox import Outbox
 from tasks.provenance import provenance_of
 from tasks.references import CheckpointReference, EnsembleReference, ReleaseReference, RunReference
 from tasks.releases import LOGGED_MODEL, release_of
@@ -107,21 +108,31 @@ def write_release(
     ensemble_conf: EnsembleConf,
     ensemble: EnsembleReference,
     checkpoint: CheckpointReference,
-) -> ReleaseReference:
-    """Make a release of the best checkpoint and log it as the run's model."""
-    from lopt import registry, release
+) -> None:
+    """Make a release of the best checkpoint in the run's folder, which so is finished."""
+    from lopt import release
 
     with _best(run) as best:
         meta_state = _restored(run, conf, ensemble, best)
     provenance = provenance_of(run, conf, ensemble_conf, ensemble, checkpoint)
     optimizer = meta_state.optimizer.with_provenance(provenance)
+    release.save(optimizer, run_folders.read(Path(run.directory)).release)
+
+
+# Not before the release is on disk: MLflow may not answer, and this be done again alone.
+@task(name="log-release", retries=1, retry_delay_seconds=5, retry_condition_fn=may_pass)
+def log_release(run: RunReference) -> ReleaseReference:
+    """Send the rows that are kept, and log the release of a finished run as the run's model."""
+    from lopt import registry, release
+
+    _outbox(run).send()
+    folder = run_folders.read(Path(run.directory))
+    optimizer = release.load(folder.release)
+    meta_step = optimizer.provenance.meta_steps if optimizer.provenance else None
     info = registry.log_model(
-        optimizer, LOGGED_MODEL, run_id=run.mlflow_run_id, step=checkpoint.meta_step
+        optimizer, LOGGED_MODEL, run_id=run.mlflow_run_id, step=meta_step or 0
     )
-    folder = run_folders.read(Path(run.directory)).noted(model_uri=info.model_uri)
-    # Last, because a folder with a release in it is a finished run.
-    release.save(optimizer, folder.release)
-    return release_of(folder)
+    return release_of(folder.noted(model_uri=info.model_uri))
 
 
 def announce_compiling(conf: MetaTrainingConf, ensemble: EnsembleReference, done: int) -> None:
@@ -195,7 +206,7 @@ class _Progress:
     def log(self, last_meta_step: int) -> None:
         """Log what is not logged yet: a process may die between this and its checkpoint."""
         rows = [row for row in self._rows if row[0] <= last_meta_step]
-        _logged_rows(self._run).log(rows)
+        _outbox(self._run).log(rows)
 
     def keep(self, checkpoints: "Checkpoints", last_meta_step: int) -> None:
         """Save a checkpoint of the last dispatch that is done, and log the rows up to it.
@@ -261,8 +272,9 @@ def _meta_rows(run: RunReference, ensemble: EnsembleReference) -> MetaRows:
 
 # Kept as well: how far a run is logged.
 @functools.lru_cache(maxsize=1)
-def _logged_rows(run: RunReference) -> tracking.LoggedRows:
-    return tracking.LoggedRows(run.mlflow_run_id, "inner/steps")
+def _outbox(run: RunReference) -> Outbox:
+    logged = tracking.LoggedRows(run.mlflow_run_id, "inner/steps")
+    return Outbox(Path(run.directory), logged)
 
 
 def _restored(

@@ -45,7 +45,8 @@ class RunFolder(BaseModel):
 
     def _doing(self) -> str:
         if self.finished:
-            return "finished, to be published" if self.record.awaits_publication else "finished"
+            left = "finished, to be published" if self.record.awaits_publication else "finished"
+            return left if self.logged else f"{left}, to be logged"
         return "goes on" if self.begun else "begins"
 
     def _same_code(self) -> bool:
@@ -53,7 +54,7 @@ class RunFolder(BaseModel):
 
     def to_be_done(self, publishing: bool) -> bool:
         """Return whether something is left to do, for a cycle or for a meta-training alone."""
-        return not self.finished or (publishing and self.record.awaits_publication)
+        return not self.logged or (publishing and self.record.awaits_publication)
 
     @property
     def begun(self) -> bool:
@@ -69,6 +70,11 @@ class RunFolder(BaseModel):
     def finished(self) -> bool:
         """Whether the run is finished; a release appears whole or not at all."""
         return self.release.is_dir()
+
+    @property
+    def logged(self) -> bool:
+        """Whether MLflow has the release of the run, which so is finished."""
+        return self.finished and self.record.model_uri is not None
 
     def seeded(self, conf: MetaTrainingConf) -> MetaTrainingConf:
         """Return the conf with the seed of this run, which may be a later one."""

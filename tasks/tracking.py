@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prefect.runtime import flow_run
+
 from tasks import code_version, links, tracking_store
 from tasks.confs import StageConf
 from tasks.tracking_store import client, experiment_id, is_code
@@ -141,7 +143,7 @@ def _create(name: str, confs: Mapping[str, StageConf], parent: str | None) -> st
         **links.tags_of_flow_run(),
         PARENT_TAG: parent,
     }
-    run = client().create_run(experiment_id(), run_name=name)
+    run = client().create_run(experiment_id(), run_name=flow_run.get_name() or name)
     set_tags(run.info.run_id, tags)
     log_params(run.info.run_id, confs)
     return str(run.info.run_id)

@@ -53,6 +53,15 @@ def is_code(error: Exception, code: str) -> bool:
     return getattr(error, "error_code", None) == code
 
 
+def is_away(error: BaseException) -> bool:
+    """Return whether an error says that the store does not answer or is too busy: it may later."""
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, MlflowException):
+        return is_code(error, "INTERNAL_ERROR") or is_code(error, "TEMPORARILY_UNAVAILABLE")
+    return isinstance(error, ConnectionError)
+
+
 # Two processes that migrate one database at the same time break it for each other.
 @functools.cache
 def make_ready(uri: str) -> None:

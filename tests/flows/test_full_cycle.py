@@ -43,7 +43,7 @@ def runs(versions: list[ModelVersionReference]) -> dict[str, list[Any]]:
     found = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
     stages: dict[str, list[Any]] = {}
     for run in found:
-        stages.setdefault(run.info.run_name, []).append(run)
+        stages.setdefault(run.data.tags["mlflow.source.name"], []).append(run)
     return stages
 
 

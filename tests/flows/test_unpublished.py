@@ -53,8 +53,10 @@ def test_the_next_cycle_publishes_what_the_last_one_could_not_and_then_one_begin
     assert load(second.uri).provenance.seed == 1
 
     found = tracking.client().search_runs([tracking.experiment_id()])
-    trained = [run for run in found if run.info.run_name == "meta-train"]
-    cycles = {run.info.run_id: run for run in found if run.info.run_name == "full-cycle"}
+    trained = [run for run in found if run.data.tags["mlflow.source.name"] == "meta-train"]
+    cycles = {
+        run.info.run_id: run for run in found if run.data.tags["mlflow.source.name"] == "full-cycle"
+    }
     assert sorted(run.info.status for run in cycles.values()) == ["FAILED", "FINISHED", "FINISHED"]
     assert len(trained) == 2
     owners = {run.data.tags["mlflow.parentRunId"] for run in trained}

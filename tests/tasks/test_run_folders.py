@@ -20,7 +20,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def finish(conf: MetaTrainingConf = CONF, *, publishing: bool = False) -> run_folders.RunFolder:
     with opened(conf, "ensemble", publishing=publishing) as folder:
         folder.release.mkdir()
-    return folder
+        return folder.noted(model_uri="models:/m-0a1b")
 
 
 def test_a_conf_begins_with_its_own_seed() -> None:
@@ -43,6 +43,17 @@ def test_after_a_finished_run_a_new_one_begins_with_the_next_seed() -> None:
     with opened(CONF, "ensemble") as second:
         assert second.directory != first.directory
         assert second.record.seed == 6
+
+
+def test_a_run_that_mlflow_does_not_have_yet_is_taken_up_again() -> None:
+    with opened(CONF, "ensemble") as first:
+        first.release.mkdir()
+    assert str(first).endswith("finished, to be logged")
+    with opened(CONF, "ensemble") as second:
+        assert second.directory == first.directory
+        second.noted(model_uri="models:/m-0a1b")
+    with opened(CONF, "ensemble") as third:
+        assert third.directory != first.directory
 
 
 def test_a_finished_run_is_taken_where_the_conf_says_so() -> None:

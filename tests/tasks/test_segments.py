@@ -144,21 +144,36 @@ def test_who_stops_a_segment_while_metrics_are_waited_for_loses_none(
     assert steps_logged(begun, "meta/loss") == list(range(1, 13))
 
 
-def test_who_stops_a_segment_while_mlflow_is_down_is_not_kept_by_that(
+def test_who_stops_a_segment_while_mlflow_refuses_is_not_kept_by_that(
     begun: Begun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def stopped(*_):
         raise KeyboardInterrupt
 
     def down(*_):
-        raise ConnectionError("no MLflow here")
+        raise OSError("no MLflow here")
 
     with monkeypatch.context() as patch:
         patch.setattr(meta_training, "validate", stopped)
         patch.setattr(tracking.LoggedRows, "log", down)
         with pytest.raises(KeyboardInterrupt):
             begun.train(12)
-    assert "is not kept: ConnectionError: no MLflow here" in capsys.readouterr().out
+    assert "is not kept: OSError: no MLflow here" in capsys.readouterr().out
+    assert begun.train(12) == 12
+    assert steps_logged(begun, "meta/loss") == list(range(1, 13))
+
+
+def test_segments_go_on_while_mlflow_is_away_and_nothing_is_lost(
+    begun: Begun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_):
+        raise ConnectionError("no MLflow here")
+
+    begun.train(4)
+    with monkeypatch.context() as patch:
+        patch.setattr(tracking.LoggedRows, "log", away)
+        assert begun.train(8) == 8
+    assert steps_logged(begun, "meta/loss") == list(range(1, 5))
     assert begun.train(12) == 12
     assert steps_logged(begun, "meta/loss") == list(range(1, 13))
 
@@ -167,13 +182,13 @@ def test_a_best_checkpoint_of_a_segment_that_died_is_taken_again(
     begun: Begun, validated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def died(*_):
-        raise ConnectionError("no MLflow here")
+        raise RuntimeError("no process here")
 
     validated(-1.0, -2.0, -3.0)
     begun.train(4)
     with monkeypatch.context() as patch:
         patch.setattr(tracking.LoggedRows, "log", died)
-        with pytest.raises(ConnectionError):
+        with pytest.raises(RuntimeError):
             begun.train(8)
     # As other devices would have it, by other roundings.
     assert begun.train(8) == 8

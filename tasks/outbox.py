@@ -1,0 +1,96 @@
+"""Rows of a run on their way to MLflow: on disk first, so that nobody waits for a server.
+
+Where MLflow does not answer, meta-training goes on, and the rows are sent with the next ones,
+none lost and none twice.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tasks import terminal
+from tasks.tracking import LoggedRows
+from tasks.tracking_store import is_away
+
+Row = tuple[int, Mapping[str, float]]
+RETRIES_VARIABLE = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+FILE = "unsent_rows.jsonl"
+
+
+class Outbox:
+    """What one run has to send."""
+
+    def __init__(self, folder: Path, logged: LoggedRows) -> None:
+        self._file, self._logged = folder / FILE, logged
+        self._away = False
+
+    def log(self, rows: Sequence[Row]) -> None:
+        """Keep the rows, and send all that are kept if MLflow answers.
+
+        Raises what MLflow raises where it answers and refuses them.
+        """
+        self._keep(rows)
+        try:
+            with _without_patience():
+                self.send()
+        except Exception as error:
+            if not is_away(error):
+                raise
+            if not self._away:
+                terminal.warn(
+                    f"MLflow does not answer ({type(error).__name__}): what is to be logged is "
+                    f"kept in {self._file} and sent later."
+                )
+            self._away = True
+
+    def send(self) -> None:
+        """Send what is kept, with MLflow's own patience; raises what MLflow raises."""
+        rows = self._kept()
+        if rows:
+            self._logged.log(rows)
+            self._file.unlink()
+        if self._away:
+            terminal.say(f"  MLflow answers again: {len(rows)} rows are sent")
+        self._away = False
+
+    def _keep(self, rows: Sequence[Row]) -> None:
+        if not rows:
+            return
+        with self._file.open("a", encoding="utf-8") as file:
+            # A new line first: a process may have died in the middle of one.
+            file.write("\n" + "\n".join(json.dumps([step, dict(row)]) for step, row in rows))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _kept(self) -> list[Row]:
+        """Return the rows of all steps, of each as it was kept last."""
+        if not self._file.exists():
+            return []
+        lines = self._file.read_text(encoding="utf-8").splitlines()
+        rows = dict(row for line in lines for row in _read(line))
+        return sorted(rows.items())
+
+
+def _read(line: str) -> Iterator[Row]:
+    """Read a line, unless it is half a one: its steps were not done, and are taken again."""
+    try:
+        step, row = json.loads(line)
+    except ValueError:
+        return
+    yield step, row
+
+
+@contextmanager
+def _without_patience() -> Iterator[None]:
+    """Have MLflow's client give up at once, as it reads this at every request."""
+    before = os.environ.get(RETRIES_VARIABLE)
+    os.environ[RETRIES_VARIABLE] = "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[RETRIES_VARIABLE]
+        else:
+            os.environ[RETRIES_VARIABLE] = before
