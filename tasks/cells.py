@@ -50,12 +50,15 @@ class OtherCodeError(RuntimeError):
 def evaluate_cell(order: CellOrder, checkpoint_seconds: float) -> str:
     """Compute a cell and write it, or find it written; return its folder."""
     _refuse_other_code(order)
+    from lopt.compiled_programs import forget_if_many
     from lopt.evaluation import Report
 
     with _workshop(order) as workshop:
         if find_cell(order) is None:
             cell = _computed(order, checkpoint_seconds, workshop)
             Report((cell,), order.facts).write(order.directory)
+            # Each cell has programs of its own, and an evaluation hundreds of cells.
+            forget_if_many()
     return str(order.directory)
 
 

@@ -1,15 +1,15 @@
 """What every test gets: reproducible keys, and JAX at its strictest."""
 
-import gc
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import hypothesis
 import jax
 import pytest
 from jaxtyping import Array, Key
+
+from lopt.compiled_programs import forget_if_many
 
 # Importing prefect and flows makes folders and reads settings: not in anybody's home or tree.
 _home = tempfile.TemporaryDirectory(prefix="lopt-")
@@ -41,16 +41,8 @@ def getkey(request: pytest.FixtureRequest) -> Callable[[], Key[Array, ""]]:
     return next_key
 
 
-# Linux gives a process 65,530 mappings of memory, compiled programs take some each, and XLA dies of
-# a segmentation fault where there are no more.
-MAPPINGS = Path("/proc/self/maps")
-MANY_MAPPINGS = 20_000
-
-
 @pytest.fixture(scope="module", autouse=True)
 def forget_compiled_programs() -> Iterator[None]:
     """After a module, forget what was compiled, if that has become much."""
     yield
-    if MAPPINGS.exists() and len(MAPPINGS.read_bytes().splitlines()) > MANY_MAPPINGS:
-        jax.clear_caches()
-        gc.collect()
+    forget_if_many()

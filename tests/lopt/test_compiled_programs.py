@@ -1,0 +1,48 @@
+"""Programs are forgotten before they take all mappings of memory that a process may have."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from lopt import compiled_programs
+from lopt.compiled_programs import MAPPINGS, count_mappings, forget_if_many
+
+pytestmark = pytest.mark.skipif(not MAPPINGS.exists(), reason="Linux alone counts mappings")
+
+
+def compile_one(number: int) -> None:
+    size = number + 2
+    jax.jit(lambda x: jnp.sort(jnp.tanh(x @ x.T) @ x, axis=0) + number)(jnp.ones((size, size)))
+
+
+def test_forgetting_gives_mappings_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jax.clear_caches()
+    before = count_mappings()
+    for number in range(60):
+        compile_one(number)
+    full = count_mappings()
+    assert full > before + 60
+    limit = tmp_path / "limit"
+    monkeypatch.setattr(compiled_programs, "LIMIT", limit)
+    limit.write_text(f"{10 * full}\n")
+    assert not forget_if_many(part=0.2)
+    limit.write_text(f"{full}\n")
+    assert forget_if_many(part=0.2)
+    assert count_mappings() < before + (full - before) / 2
+
+
+def test_a_program_that_was_forgotten_can_be_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled_programs, "count_mappings", lambda: 10**9)
+    square = jax.jit(lambda x: x * x)
+    first = square(jnp.asarray(3.0))
+    assert forget_if_many()
+    assert square(jnp.asarray(3.0)) == first == 9.0
+
+
+def test_where_nothing_is_limited_nothing_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiled_programs, "MAPPINGS", tmp_path / "nowhere")
+    assert not forget_if_many(part=0.0)
