@@ -42,7 +42,7 @@ def challenge_champion(
         terminal.heading("The gate")
         version = register_challenger(publication, found, mine.directory, mlflow_run_id)
         for _ in range(gate.comparisons):
-            champion, ruling = promotion.holder(version.name, version.alias), None
+            champion, ruling = promotion.rival(version), None
             if champion is not None:
                 uri = f"models:/{version.name}/{champion}"
                 theirs = evaluate_release(ensemble, evaluation, uri, mlflow_run_id)
@@ -53,6 +53,8 @@ def challenge_champion(
             if not decision.outdated:
                 break
         announce(decision, ruling, mlflow_run_id)
+    if parent_mlflow_run_id is None:
+        # A night does that itself, once it has noted that it is done.
         note_settled(found)
     last_screen.show_decision(decision)
     return decision

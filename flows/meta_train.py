@@ -22,6 +22,7 @@ from tasks.meta_training import (
     log_release,
     meta_train_segment,
     segment_ends,
+    send_rows,
     write_release,
 )
 from tasks.references import ReleaseReference
@@ -57,7 +58,7 @@ def meta_train(
         confs = {"ensemble": ensemble, "meta_training": folder.seeded(meta_training)}
         with (
             tracking.tracked("meta-train", confs, parent_mlflow_run_id, resumed) as mlflow_run_id,
-            system_metrics.logged(mlflow_run_id),
+            system_metrics.logged(mlflow_run_id) as monitoring,
         ):
             if mlflow_run_id != resumed:
                 log_ensemble(mlflow_run_id, drawn, "meta-training")
@@ -68,11 +69,13 @@ def meta_train(
                 with terminal.stage("meta-training", meta_training.meta_steps, done):
                     for end in segment_ends(meta_training, done):
                         meta_train_segment(run, meta_training, drawn, held_out, end)
+                        monitoring.renew()
                 best = find_best_checkpoint(run)
                 write_release(run, meta_training, ensemble, drawn, best)
-            release = log_release(run)
+            send_rows(run)
             log_curve(run)
-            return release
+            # Last: by this the run is known to be logged.
+            return log_release(run)
 
 
 if __name__ == "__main__":

@@ -20,13 +20,13 @@ from tasks.confs import (
     PublicationConf,
 )
 from tasks.gate import Decision
+from tasks.releases import note_settled
 
 
 @flow(
     name="nightly-retraining",
     flow_run_name=run_names.run_name,
     on_failure=[alarms.report],
-    on_crashed=[alarms.report],
 )
 def nightly_retraining(
     night: NightConf = DEFAULTS.night,
@@ -44,34 +44,40 @@ def nightly_retraining(
         at: Which night: "schedule" for the time that this run was scheduled for, or a time such as
             2026-11-26T01:00Z to go on with a night that was stopped.
     """
-    tonight = nights.tonight(at)
-    if reason := nights.to_be_left_out(tonight, night):
-        terminal.say(reason)
-        return Completed(name="Skipped", message=reason)
-    start = nights.release_to_begin_with(tonight, night, publication)
-    meta_training = nights.begun_with(meta_training, start)
-    ensemble = ensemble.with_seed(tonight.seed)
-    confs = {
-        "night": night,
-        "datasets": datasets,
-        "ensemble": ensemble,
-        "meta_training": meta_training,
-        "evaluation": evaluation,
-        "gate": gate,
-        "publication": publication,
-    }
-    check_given(confs)
-    terminal.heading(f"The night of {tonight.name}, which begins with {start or 'a new optimizer'}")
-    with tracking.tracked("nightly-retraining", confs, resumed=tonight.resumed) as mlflow_run_id:
-        nights.note(mlflow_run_id, tonight, start)
-        prepare_datasets(datasets, mlflow_run_id)
-        drawn = generate_ensemble(ensemble, mlflow_run_id)
-        with run_choice.opened(meta_training, drawn.digest, publishing=True) as run:
-            directory = str(run.directory)
-            release = meta_train(ensemble, meta_training, mlflow_run_id, directory)
-            return challenge_champion(
-                ensemble, evaluation, gate, publication, release.directory, mlflow_run_id
-            )
+    with nights.alone(at) as tonight:
+        if reason := nights.to_be_left_out(tonight, night):
+            terminal.say(reason)
+            return Completed(name="Skipped", message=reason)
+        start = nights.release_to_begin_with(tonight, night, publication)
+        meta_training = nights.begun_with(meta_training, start)
+        ensemble = ensemble.with_seed(tonight.seed)
+        confs = {
+            "night": night,
+            "datasets": datasets,
+            "ensemble": ensemble,
+            "meta_training": meta_training,
+            "evaluation": evaluation,
+            "gate": gate,
+            "publication": publication,
+        }
+        check_given(confs)
+        terminal.heading(f"The night of {tonight.name}, from {start or 'a new optimizer'} on")
+        tags = nights.tags(tonight, start)
+        with tracking.tracked(
+            "nightly-retraining", confs, resumed=tonight.resumed, tags=tags
+        ) as mlflow_run_id:
+            prepare_datasets(datasets, mlflow_run_id)
+            drawn = generate_ensemble(ensemble, mlflow_run_id)
+            # Kept until all is settled: a run that is not is gone on with by the same night.
+            with run_choice.opened(meta_training, drawn.digest, publishing=True) as run:
+                directory = str(run.directory)
+                release = meta_train(ensemble, meta_training, mlflow_run_id, directory)
+                decision = challenge_champion(
+                    ensemble, evaluation, gate, publication, release.directory, mlflow_run_id
+                )
+                nights.note_done(mlflow_run_id, decision.words)
+                note_settled(release)
+            return decision
 
 
 if __name__ == "__main__":

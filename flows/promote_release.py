@@ -6,15 +6,14 @@ from tasks import command_line, last_screen, promotion, run_names, terminal, tra
 from tasks.comparison import merge_reports
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, GateConf, PublicationConf
-from tasks.gate import Decision, announce, intended, rule_on, settle, versions_of
-from tasks.publication import CHALLENGER
+from tasks.gate import Decision, announce, intended, refuse_unlike, rule_on, settle, versions_of
 
 
 @flow(name="promote-release", flow_run_name=run_names.run_name)
 def promote_release(
     gate: GateConf = DEFAULTS.gate,
     publication: PublicationConf = DEFAULTS.publication,
-    version: str = CHALLENGER,
+    version: str = promotion.CHALLENGER,
     force: bool = False,
     dry_run: bool = False,
 ) -> Decision:
@@ -29,15 +28,17 @@ def promote_release(
     confs = {"gate": gate, "publication": publication}
     check_given(confs)
     wanted = promotion.named(publication.model_name, publication.alias, version)
-    champion, ruling = promotion.holder(wanted.name, wanted.alias), None
+    champion, ruling = promotion.rival(wanted), None
     if champion is not None and not force:
-        ruling = rule_on(gate, merge_reports(versions_of(wanted, champion)), wanted, champion)
+        merged = merge_reports(versions_of(wanted, champion))
+        refuse_unlike(merged, wanted, champion)
+        ruling = rule_on(gate, merged, wanted, champion)
     if dry_run:
-        decision = intended(wanted, champion, ruling)
+        decision = intended(wanted, champion, ruling, force)
         terminal.say("Nothing is changed. What would be done:")
     else:
         with tracking.tracked("promote-release", confs) as mlflow_run_id:
-            decision = settle(wanted, champion, ruling)
+            decision = settle(wanted, champion, ruling, force)
             announce(decision, ruling, mlflow_run_id)
     last_screen.show_decision(decision)
     return decision

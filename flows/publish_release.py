@@ -5,7 +5,13 @@ from prefect import flow
 from tasks import command_line, last_screen, run_names, terminal, tracking
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, PublicationConf
-from tasks.publication import announce, find_report, move_alias, register_release
+from tasks.publication import (
+    announce,
+    find_report,
+    move_alias,
+    refuse_refused,
+    register_release,
+)
 from tasks.references import ModelVersionReference
 from tasks.releases import LATEST, find_release
 
@@ -30,6 +36,7 @@ def publish_release(
     check_given(confs)
     terminal.heading("Publication")
     found = find_release(release)
+    refuse_refused(publication, found)
     compared = find_report(report, found)
     with (
         tracking.tracked("publish-release", confs, parent_mlflow_run_id) as mlflow_run_id,

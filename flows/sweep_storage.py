@@ -12,7 +12,6 @@ from tasks.sweeping import Swept, announce, find_leftovers, remove_leftovers
     name="sweep-storage",
     flow_run_name=run_names.run_name,
     on_failure=[alarms.report],
-    on_crashed=[alarms.report],
 )
 def sweep_storage(retention: RetentionConf = DEFAULTS.retention, dry_run: bool = False) -> Swept:
     """Remove what is old and needed by no version, alias or unfinished run.
@@ -26,7 +25,7 @@ def sweep_storage(retention: RetentionConf = DEFAULTS.retention, dry_run: bool =
     if dry_run:
         return announce(found, removed=False)
     with terminal.stage("sweeping", len(found)):
-        gone = remove_leftovers(found)
+        gone = remove_leftovers(retention, found)
     return announce(gone, removed=True)
 
 

@@ -1,9 +1,10 @@
 """Telling people of a flow that has failed: in its log, and by a webhook of the environment."""
 
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
-from prefect.logging import get_logger
+from prefect.logging.loggers import flow_run_logger
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -16,25 +17,49 @@ SECONDS = 10.0
 
 
 def report(flow: "Flow[..., Any]", flow_run: "FlowRun", state: "State[Any]") -> None:
-    """Say that a flow run has failed; for Prefect's hooks, where nothing may fail any more."""
-    logger = get_logger("lopt.alarms")
-    text = f"{flow.name} {flow_run.name}: {state.name}. {state.message or ''}".strip()
-    if page := _page(flow_run):
-        text += f" {page}"
-    logger.error(text)
+    """Say that a flow run has failed; for Prefect's hooks, where nothing may fail any more.
+
+    A run that is interrupted goes on, and is no failure. One that is given up is told of by whoever
+    gives it up.
+    """
+    logger = flow_run_logger(flow_run, flow)
+    if reason := tell(
+        f"{flow.name} {flow_run.name}: {state.name}. {state.message or ''}", flow_run
+    ):
+        logger.error(reason)
+
+
+def tell(text: str, flow_run: "FlowRun") -> str | None:
+    """Send a text about a run to the webhook, if there is one; why that failed, if it did."""
     address = os.environ.get(WEBHOOK_VARIABLE)
     if not address:
-        return
+        return None
     import httpx
 
+    words = f"{without_passwords(text).strip()} {_page(flow_run)}".strip()
     try:
-        httpx.post(address, json={"text": text}, timeout=SECONDS).raise_for_status()
+        httpx.post(address, json={"text": words}, timeout=SECONDS).raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         # Without the address, which may be a secret: the error's own text has it.
-        logger.error(f"{WEBHOOK_VARIABLE} could not be told: {type(error).__name__}")
+        return f"{WEBHOOK_VARIABLE} could not be told: {type(error).__name__}"
+    return None
 
 
-def _page(flow_run: "FlowRun") -> str | None:
+def without_passwords(text: str) -> str:
+    """Return a text without the users and passwords of the addresses in it.
+
+    **Example**
+
+    ```python
+    without_passwords("http://me:secret@127.0.0.1 is away")  # 'http://127.0.0.1 is away'
+    ```
+    """
+    return re.sub(r"://[^/\s]*@", "://", text)
+
+
+def _page(flow_run: "FlowRun") -> str:
     from prefect.utilities.urls import url_for
 
-    return url_for("flow-run", obj_id=flow_run.id) if os.environ.get("PREFECT_API_URL") else None
+    if not os.environ.get("PREFECT_API_URL"):
+        return ""
+    return url_for("flow-run", obj_id=flow_run.id) or ""

@@ -22,6 +22,7 @@ from tasks.confs import (
     PublicationConf,
     StageConf,
 )
+from tasks.promotion import CHALLENGER
 from tasks.variants import key_of, variants
 
 
@@ -279,12 +280,17 @@ def _figure(conf: Conf) -> list[str]:
 
 def _alias(conf: PublicationConf) -> list[str]:
     # MLflow keeps these for itself, and would say so only after the meta-training.
-    if not re.fullmatch(r"latest|v\d+", conf.alias):
-        return []
-    return [
-        f"publication.alias: {conf.alias!r} is not allowed; "
-        "allowed: any other than latest and v1, v2, ..., which mean versions to MLflow"
-    ]
+    if re.fullmatch(r"latest|v\d+", conf.alias):
+        return [
+            f"publication.alias: {conf.alias!r} is not allowed; "
+            "allowed: any other than latest and v1, v2, ..., which mean versions to MLflow"
+        ]
+    if conf.alias == CHALLENGER:
+        return [
+            f"publication.alias: {conf.alias!r} is not allowed; allowed: any other, for this one "
+            "is that of whoever is compared with the champion"
+        ]
+    return []
 
 
 def _entries(conf: Conf, sections: Sequence[str]) -> list[str]:

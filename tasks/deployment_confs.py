@@ -43,7 +43,10 @@ class ScheduleConf(StageConf):
     time_zone: str = Field(
         default="Etc/UTC", description="Whose clock that is, such as Europe/Vienna."
     )
-    active: bool = Field(default=True, description="Whether it is on when it is declared.")
+    active: bool = Field(
+        default=True,
+        description="Whether it is on when it is declared first; then Prefect's switch says it.",
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> "ScheduleConf":

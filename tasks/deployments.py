@@ -78,7 +78,7 @@ def _declare(
         tags=[DECLARED, *conf.tags],
         parameters=parameters,
         concurrency_limit=conf.concurrency_limit,
-        schedules=_schedules(conf.schedule),
+        schedules=_schedules(conf.schedule, _switch(client, f"{flow.name}/{conf.name}")),
         work_pool_name=work_pool,
         work_queue_name=conf.queue,
         # Confs name their files from the repository's root.
@@ -92,14 +92,26 @@ def _declare(
     return deployment.full_name
 
 
-def _schedules(conf: ScheduleConf | None) -> "list[DeploymentScheduleCreate]":
+def _switch(client: "SyncPrefectClient", name: str) -> bool | None:
+    """Return how a person has left the switch of a schedule, `None` where there is none yet."""
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        found = client.read_deployment_by_name(name)
+    except ObjectNotFound:
+        return None
+    return found.schedules[0].active if found.schedules else None
+
+
+def _schedules(conf: ScheduleConf | None, switch: bool | None) -> "list[DeploymentScheduleCreate]":
     from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.client.schemas.schedules import CronSchedule
 
     if conf is None:
         return []
     schedule = CronSchedule(cron=conf.cron, timezone=conf.time_zone)
-    return [DeploymentScheduleCreate(schedule=schedule, active=conf.active)]
+    active = conf.active if switch is None else switch
+    return [DeploymentScheduleCreate(schedule=schedule, active=active)]
 
 
 def _remove_others(client: "SyncPrefectClient", conf: DeploymentsConf, names: list[str]) -> None:

@@ -10,8 +10,9 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
-from tasks import links, promotion, tracking
+from tasks import links, promotion, publication, tracking
 from tasks.confs import GateConf
+from tasks.errors import may_pass
 from tasks.gate_page import ruling_page, ruling_table
 from tasks.promotion import NOTHING, AnotherChampionError
 from tasks.references import ModelVersionReference, Reference, ReportReference
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 RULING = "gate"
 PICTURE = "plots/gate.png"
 CARD_HEADING = "## The gate"
+LONGEST = 5000
+"""Characters that MLflow takes in a tag of a version."""
+
+
+class UnlikeReportsError(ValueError):
+    """Two reports that say nothing of each other."""
 
 
 class Decision(Reference):
@@ -36,6 +43,8 @@ class Decision(Reference):
     reasons: tuple[str, ...] = ()
     outdated: bool = False
     """Whether somebody else became champion meanwhile, so that it has to be compared again."""
+    forced: bool = False
+    """Whether a person has not asked the gate."""
 
 
 def sources(
@@ -67,13 +76,16 @@ def rule_on(
 
 @task(name="settle-challenge")
 def settle(
-    version: ModelVersionReference, champion: int | None, ruling: "Ruling | None"
+    version: ModelVersionReference,
+    champion: int | None,
+    ruling: "Ruling | None",
+    forced: bool = False,
 ) -> Decision:
     """Move the alias if the ruling says so; without a champion there is no ruling, and it moves.
 
     It does not move if the champion is not the one that was compared with: `Decision.outdated`.
     """
-    decision = intended(version, champion, ruling)
+    decision = intended(version, champion, ruling, forced)
     if decision.promoted:
         try:
             promotion.promote(version, champion)
@@ -85,7 +97,10 @@ def settle(
 
 
 def intended(
-    version: ModelVersionReference, champion: int | None, ruling: "Ruling | None"
+    version: ModelVersionReference,
+    champion: int | None,
+    ruling: "Ruling | None",
+    forced: bool = False,
 ) -> Decision:
     """Return what a ruling says is to be done; without one there is nothing against it."""
     accepted = ruling is None or ruling.promoted
@@ -95,14 +110,15 @@ def intended(
         champion=champion,
         words=_words(version, champion, promoted=accepted),
         reasons=() if ruling is None else ruling.reasons,
+        forced=forced and champion is not None,
     )
 
 
-@task(name="announce-decision")
+@task(name="announce-decision", retries=2, retry_delay_seconds=5, retry_condition_fn=may_pass)
 def announce(decision: Decision, ruling: "Ruling | None", mlflow_run_id: str) -> None:
     """Say what was decided: on the version, in the MLflow run, and as artifacts in Prefect."""
     page = decision.words if ruling is None else ruling_page(ruling, decision.words)
-    _note(decision, ruling, page)
+    _note(decision, ruling)
     tracking.set_tags(mlflow_run_id, {"gate": _said(decision), "gate.words": decision.words})
     tracking.client().log_text(mlflow_run_id, page, f"{RULING}/ruling.md")
     create_markdown_artifact(
@@ -110,6 +126,22 @@ def announce(decision: Decision, ruling: "Ruling | None", mlflow_run_id: str) ->
     )
     if ruling is not None:
         _show(ruling, mlflow_run_id)
+
+
+def refuse_unlike(merged: ReportReference, version: ModelVersionReference, champion: int) -> None:
+    """Raise `UnlikeReportsError` if two reports were made by other confs or other code."""
+    from lopt.evaluation import Report
+
+    facts = Report.read(Path(merged.directory)).facts
+    for key in ("conf", "library"):
+        said = [facts.get(f"{name}/{key}") for name in _names(version, champion)]
+        if said[0] != said[1]:
+            raise UnlikeReportsError(
+                f"The newest reports of versions {version.version} and {champion} were made with "
+                f"another {key}. Evaluate both alike: `python -m flows.evaluate_release --conf "
+                f"conf/nightly.yaml --release models:/{version.name}/{version.version}`, and the "
+                f"same for {champion}."
+            )
 
 
 @task(name="announce-roll-back")
@@ -131,25 +163,24 @@ def _words(version: ModelVersionReference, champion: int | None, *, promoted: bo
     return f"{name} is now {version.alias}; before it was version {champion}."
 
 
-def _note(decision: Decision, ruling: "Ruling | None", page: str) -> None:
+def _note(decision: Decision, ruling: "Ruling | None") -> None:
     """Write the decision on the version: tags to filter by, and the end of its model card."""
     client, version = tracking.client(), decision.version
     number = str(version.version)
     tags = {
         "gate": _said(decision),
         "gate.champion": NOTHING if decision.champion is None else str(decision.champion),
-        "gate.reasons": " ".join(decision.reasons),
     }
+    # What the gate had said before stays where a person does not ask it.
     if ruling is not None:
         from lopt.evaluation.words import gap_text
 
+        tags["gate.reasons"] = " ".join(decision.reasons)
         tags["gate.difference"] = gap_text(ruling.mean)
     for key, value in tags.items():
-        client.set_model_version_tag(version.name, number, key, value[:5000])
-    card = str(client.get_model_version(version.name, number).description or "")
-    # Once, however often it is announced.
-    card = card.partition(f"\n{CARD_HEADING}\n")[0]
-    client.update_model_version(version.name, number, f"{card}\n{CARD_HEADING}\n\n{page}")
+        client.set_model_version_tag(version.name, number, key, value[:LONGEST])
+    lines = [decision.words, *decision.reasons]
+    publication.append_to_card(version, CARD_HEADING, "\n".join(f"* {line}" for line in lines))
 
 
 def _show(ruling: "Ruling", mlflow_run_id: str) -> None:
@@ -164,4 +195,6 @@ def _show(ruling: "Ruling", mlflow_run_id: str) -> None:
 
 
 def _said(decision: Decision) -> str:
+    if decision.forced:
+        return "forced"
     return "promoted" if decision.promoted else "refused"

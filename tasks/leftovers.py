@@ -5,15 +5,15 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tasks import code_version, run_folders, settings, tracking
 from tasks.confs import RetentionConf
 from tasks.locks import locked
-from tasks.needed import Needed, all_pages
+from tasks.needed import Needed, all_pages, needed
 from tasks.references import short
+from tasks.releases import logged_model_id
 from tasks.run_folders import RunFolder
 
 if TYPE_CHECKING:
@@ -34,32 +34,47 @@ class Leftover(NamedTuple):
     bytes: int
 
 
-def leftovers(conf: RetentionConf, needed: Needed) -> Iterator[Leftover]:
+def leftovers(conf: RetentionConf, keep: Needed) -> Iterator[Leftover]:
     """Yield what is old enough, the largest kinds first."""
-    yield from _checkpoints(conf, needed)
-    yield from _models(conf, needed)
-    yield from _reports(conf, needed)
-    yield from _cells(conf, needed)
+    yield from _checkpoints(conf, keep)
+    yield from _models(conf, keep)
+    yield from _reports(conf, keep)
+    yield from _cells(conf, keep)
 
 
-def remove(one: Leftover) -> bool:
-    """Remove it, unless a process works on it by now; return whether it is gone."""
+def remove(one: Leftover, conf: RetentionConf) -> bool:
+    """Remove it, unless it is worked on or needed by now; return whether it is gone."""
+    # Asked anew: somebody may have registered it since it was found.
+    keep = needed()
+    if one.kind == RUNS:
+        return _remove_part(Path(one.place), conf, keep)
     if one.kind == MODELS:
-        _remove_model(one.place)
-        return True
-    path = Path(one.place)
-    with ExitStack() as kept:
-        if one.kind == RUNS:
-            try:
-                kept.enter_context(locked(_run_of(path) / "lock", wait=False))
-            except BlockingIOError:
-                return False
-        # Aside first: what is half removed must not be taken for something whole.
-        aside = settings.home() / ASIDE
-        aside.mkdir(exist_ok=True)
-        path.replace(aside / uuid.uuid4().hex)
-        shutil.rmtree(aside)
+        return _remove_model(one.place, keep)
+    if one.kind == REPORTS and _is_of(Path(one.place), keep):
+        return False
+    _remove_folder(Path(one.place))
     return True
+
+
+def _remove_part(path: Path, conf: RetentionConf, keep: Needed) -> bool:
+    """Remove a part of a run, or all of it, if that is still to be done once nobody works on it."""
+    run = _run_of(path)
+    try:
+        with locked(run / "lock", wait=False):
+            if path not in _old_parts(run_folders.read(run), conf, keep):
+                return False
+            _remove_folder(path)
+            return True
+    except BlockingIOError:
+        return False
+
+
+def _remove_folder(path: Path) -> None:
+    # Aside first: what is half removed must not be taken for something whole.
+    aside = settings.home() / ASIDE / uuid.uuid4().hex
+    aside.parent.mkdir(exist_ok=True)
+    path.replace(aside)
+    shutil.rmtree(aside)
 
 
 RUNS = "checkpoints of meta-trainings"
@@ -68,17 +83,17 @@ REPORTS = "reports and copies of releases"
 CELLS = "cells of evaluations"
 
 
-def _checkpoints(conf: RetentionConf, needed: Needed) -> Iterator[Leftover]:
+def _checkpoints(conf: RetentionConf, keep: Needed) -> Iterator[Leftover]:
     for root in (settings.runs_root(), settings.figure_runs_root()):
         for record in sorted(root.glob("*/*/run.json")):
             folder = run_folders.read(record.parent)
-            if folder.record.mlflow_run_id in needed.of_aliases:
-                continue
-            yield from (_folder(RUNS, path) for path in _old_parts(folder, conf))
+            yield from (_folder(RUNS, path) for path in _old_parts(folder, conf, keep))
 
 
-def _old_parts(folder: RunFolder, conf: RetentionConf) -> list[Path]:
+def _old_parts(folder: RunFolder, conf: RetentionConf, keep: Needed) -> list[Path]:
     """Return the checkpoints of a finished run, or all of a run that nobody went on with."""
+    if folder.record.mlflow_run_id in keep.of_aliases:
+        return []
     if not folder.finished:
         return [folder.directory] if _is_old(folder.directory, conf.artifact_days) else []
     if folder.record.awaits_publication or not _is_old(folder.release, conf.checkpoint_days):
@@ -90,30 +105,51 @@ def _run_of(path: Path) -> Path:
     return path.parent if path.name in CHECKPOINTS else path
 
 
-def _reports(conf: RetentionConf, needed: Needed) -> Iterator[Leftover]:
-    releases = {short(digest) for digest in needed.releases}
+def _reports(conf: RetentionConf, keep: Needed) -> Iterator[Leftover]:
     roots = (settings.reports_root(), settings.home() / "releases")
     for path in (path for root in roots if root.is_dir() for path in sorted(root.iterdir())):
-        of_release = path.name.partition("-")[0] in releases
-        if not of_release and _is_old(path, conf.artifact_days):
+        if not _is_of(path, keep) and _is_old(path, conf.artifact_days):
             yield _folder(REPORTS, path)
 
 
-def _cells(conf: RetentionConf, needed: Needed) -> Iterator[Leftover]:
+def _is_of(path: Path, keep: Needed) -> bool:
+    """Return whether a report, or the copy of a release, is of a version."""
+    return path.name.partition("-")[0] in {short(digest) for digest in keep.releases}
+
+
+def _cells(conf: RetentionConf, keep: Needed) -> Iterator[Leftover]:
     library = code_version.library_digest()
     for path in sorted(settings.cells_root().glob("*/*/report.json")):
-        facts = json.loads(path.read_text(encoding="utf-8"))["facts"]
+        facts = _facts(path)
         useful = facts.get("library") == library
-        useful &= facts.get("release") is None or facts["release"] in needed.releases
+        useful &= facts.get("release") is None or facts["release"] in keep.releases
         if not useful and _is_old(path.parent, conf.artifact_days):
             yield _folder(CELLS, path.parent)
 
 
-def _models(conf: RetentionConf, needed: Needed) -> Iterator[Leftover]:
+def _facts(report: Path) -> dict[str, str]:
+    """Return what decides a cell's content; nothing for one that was damaged and put aside."""
+    try:
+        return dict(json.loads(report.read_text(encoding="utf-8"))["facts"])
+    except (ValueError, KeyError):
+        return {}
+
+
+def _models(conf: RetentionConf, keep: Needed) -> Iterator[Leftover]:
     before = (time.time() - conf.artifact_days * DAY) * 1000
+    waiting = _models_of_waiting_runs()
     for model in _logged_models():
-        if model.model_id not in needed.logged_models and model.creation_timestamp < before:
+        kept = model.model_id in waiting or _is_version(model, keep)
+        if not kept and model.creation_timestamp < before:
             yield Leftover(MODELS, str(model.model_id), _bytes_of_model(model))
+
+
+def _models_of_waiting_runs() -> set[str]:
+    """Return the models of runs whose release is still to be published, by id."""
+    records = settings.runs_root().glob("*/*/run.json")
+    folders = [run_folders.read(path.parent) for path in records]
+    uris = [one.record.model_uri or "" for one in folders if one.record.awaits_publication]
+    return {found for uri in uris if (found := logged_model_id(uri))}
 
 
 def _logged_models() -> "list[LoggedModel]":
@@ -125,12 +161,19 @@ def _logged_models() -> "list[LoggedModel]":
     )
 
 
-def _remove_model(model_id: str) -> None:
+def _is_version(model: "LoggedModel", keep: Needed) -> bool:
+    return model.model_id in keep.logged_models or keep.has_place(model.artifact_location)
+
+
+def _remove_model(model_id: str, keep: Needed) -> bool:
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     model = tracking.client().get_logged_model(model_id)
+    if _is_version(model, keep):
+        return False
     get_artifact_repository(model.artifact_location).delete_artifacts()
     tracking.client().delete_logged_model(model_id)
+    return True
 
 
 def _bytes_of_model(model: "LoggedModel") -> int:
@@ -147,5 +190,9 @@ def _folder(kind: str, path: Path) -> Leftover:
 
 def _is_old(path: Path, days: float) -> bool:
     """Return whether nothing in a folder was written for so many days."""
-    newest = max(one.stat().st_mtime for one in (path, *path.rglob("*")))
+    try:
+        newest = max(one.stat().st_mtime for one in (path, *path.rglob("*")))
+    except FileNotFoundError:
+        # Somebody is working on it.
+        return False
     return time.time() - newest > days * DAY

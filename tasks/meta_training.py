@@ -120,12 +120,17 @@ def write_release(
 
 
 # Not before the release is on disk: MLflow may not answer, and this be done again alone.
+@task(name="send-rows", retries=1, retry_delay_seconds=5, retry_condition_fn=may_pass)
+def send_rows(run: RunReference) -> None:
+    """Send what was kept of the run's metrics while MLflow did not answer."""
+    _outbox(run).send()
+
+
 @task(name="log-release", retries=1, retry_delay_seconds=5, retry_condition_fn=may_pass)
 def log_release(run: RunReference) -> ReleaseReference:
-    """Send the rows that are kept, and log the release of a finished run as the run's model."""
+    """Log the release of a finished run as the run's model."""
     from lopt import registry, release
 
-    _outbox(run).send()
     folder = run_folders.read(Path(run.directory))
     optimizer = release.load(folder.release)
     meta_step = optimizer.provenance.meta_steps if optimizer.provenance else None

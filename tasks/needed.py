@@ -17,10 +17,15 @@ class Needed(NamedTuple):
     releases: frozenset[str]
     """Digests."""
     logged_models: frozenset[str]
-    runs: frozenset[str]
-    """MLflow runs."""
+    places: tuple[str, ...]
+    """Where MLflow loads the versions from, however they were registered."""
     of_aliases: frozenset[str]
     """MLflow runs of the versions that have an alias."""
+
+    def has_place(self, place: str) -> bool:
+        """Return whether a version is loaded from this place, or from inside it."""
+        found = place.rstrip("/")
+        return any(one == found or one.startswith(f"{found}/") for one in self.places)
 
 
 def needed() -> Needed:
@@ -36,13 +41,12 @@ def needed() -> Needed:
         for number in model.aliases.values()
     }
     models = {logged_model_id(version.source or "") for version in versions}
-    models |= {version.model_id for version in versions}
-    runs = {version.run_id for version in versions}
+    places = {client.get_model_version_download_uri(v.name, str(v.version)) for v in versions}
     kept = {one.run_id for one in versions if (one.name, str(one.version)) in aliased}
     return Needed(
         releases=frozenset(_texts(one.tags.get("release_digest") for one in versions)),
         logged_models=frozenset(_texts(models)),
-        runs=frozenset(_texts(runs)),
+        places=tuple(sorted(place.rstrip("/") for place in _texts(places))),
         of_aliases=frozenset(_texts(kept)),
     )
 

@@ -4,13 +4,16 @@ A machine that was off finds all nights that it has missed waiting. Those that a
 left out; one that was done is not done again; one that was begun goes on.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from prefect.runtime import flow_run
 
-from tasks import promotion, tracking
+from tasks import promotion, settings, tracking
 from tasks.confs import MetaTrainingConf, NightConf, PublicationConf
+from tasks.locks import locked
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -19,6 +22,8 @@ NIGHT = "lopt.night"
 """Tag of the night's run in MLflow: the time that it was scheduled for."""
 FROM = "lopt.night_began_with"
 """Tag: which release its meta-training began with."""
+DONE = "lopt.night_done"
+"""Tag: what became of it, once the gate has ruled."""
 NEW = "new"
 SCHEDULE = "schedule"
 
@@ -35,7 +40,9 @@ class Night(NamedTuple):
     resumed: str | None
     """Its run in MLflow, if it has begun already."""
     began_with: str | None
-    """The release that meta-training began with then, if it had come so far."""
+    """The release that meta-training began with then."""
+    done: bool
+    """Whether the gate has ruled on what came out of it."""
 
     @property
     def name(self) -> str:
@@ -54,18 +61,41 @@ def tonight(at: str = SCHEDULE) -> Night:
     Raises `NightError` for what is no time.
     """
     scheduled = _time(at).astimezone(UTC).replace(second=0, microsecond=0)
-    night = Night(scheduled, None, None)
+    if scheduled > datetime.now(UTC):
+        raise NightError(f"at: {at} is to come; it runs when it is time")
+    night = Night(scheduled, None, None, done=False)
     run = _newest(night.name)
     if run is None:
         return night
-    return night._replace(resumed=run.info.run_id, began_with=run.data.tags.get(FROM))
+    tags = run.data.tags
+    return Night(scheduled, str(run.info.run_id), tags.get(FROM), done=DONE in tags)
+
+
+@contextmanager
+def alone(at: str) -> Iterator[Night]:
+    """Give the night, kept from other processes of this machine meanwhile.
+
+    Raises `NightError` if another one is doing it.
+    """
+    night = tonight(at)
+    folder = settings.home() / "nights"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(folder / f"{night.seed}.lock", wait=False):
+            # Anew: whoever had the lock may have done it just now.
+            yield tonight(night.name)
+    except BlockingIOError:
+        raise NightError(
+            f"Another process is doing the night of {night.name}: wait for it, or end it first."
+        ) from None
 
 
 def to_be_left_out(night: Night, conf: NightConf) -> str | None:
     """Return why a night is not to be done, `None` if it is."""
+    if night.done:
+        return f"The night of {night.name} is done already."
     if night.resumed is not None:
-        done = tracking.client().get_run(night.resumed).info.status == "FINISHED"
-        return f"The night of {night.name} is done already." if done else None
+        return None
     hours = (datetime.now(UTC) - night.scheduled).total_seconds() / 3600
     if hours <= conf.latest_hours:
         return None
@@ -89,13 +119,18 @@ def release_to_begin_with(night: Night, conf: NightConf, publication: Publicatio
 
 
 def begun_with(conf: MetaTrainingConf, release: str) -> MetaTrainingConf:
-    """Return the conf of a meta-training that begins with a release, if there is one."""
-    return conf.model_copy(update={"initial_release": release}) if release else conf
+    """Return the conf of a meta-training that begins with a release, or anew without one."""
+    return conf.model_copy(update={"initial_release": release})
 
 
-def note(mlflow_run_id: str, night: Night, release: str) -> None:
-    """Write on the night's run which night it is, and what it begins with."""
-    tracking.set_tags(mlflow_run_id, {NIGHT: night.name, FROM: release or NEW})
+def tags(night: Night, release: str) -> dict[str, str]:
+    """Return what a night's run says from its first moment: which it is, and where it begins."""
+    return {NIGHT: night.name, FROM: release or NEW}
+
+
+def note_done(mlflow_run_id: str, words: str) -> None:
+    """Note what became of the challenger: the night is not done again."""
+    tracking.set_tags(mlflow_run_id, {DONE: words})
 
 
 def _time(at: str) -> datetime:

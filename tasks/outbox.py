@@ -15,7 +15,8 @@ from tasks.tracking import LoggedRows
 from tasks.tracking_store import is_away
 
 Row = tuple[int, Mapping[str, float]]
-RETRIES_VARIABLE = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+"""MLflow's own variables, the seconds of a request among them."""
 FILE = "unsent_rows.jsonl"
 
 
@@ -84,13 +85,14 @@ def _read(line: str) -> Iterator[Row]:
 
 @contextmanager
 def _without_patience() -> Iterator[None]:
-    """Have MLflow's client give up at once, as it reads this at every request."""
-    before = os.environ.get(RETRIES_VARIABLE)
-    os.environ[RETRIES_VARIABLE] = "0"
+    """Have MLflow's client give up soon, as it reads this at every request."""
+    before = {name: os.environ.get(name) for name in IMPATIENT}
+    os.environ.update(IMPATIENT)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[RETRIES_VARIABLE]
-        else:
-            os.environ[RETRIES_VARIABLE] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,7 +1,7 @@
 """Who is champion: the alias is moved by one process at a time, and back again by its history.
 
-A version says by a tag what it replaced. The tag is written first and the alias moved last, so
-that whoever is interrupted in between has changed nothing.
+A version says by a tag for each alias what it replaced. The tag is written first and the alias
+moved last, so that whoever is interrupted in between has moved nothing.
 """
 
 import os
@@ -17,7 +17,11 @@ from tasks.tracking_store import is_code
 LIMIT = "lopt-promotion"
 """Prefect's limit for those who move an alias on several machines; `make up` declares it."""
 REPLACES = "lopt.replaces"
+"""Tag, with the alias after it: the version that had the alias before."""
 ROLLED_BACK = "lopt.rolled_back"
+"""Tag, with the alias after it: when the alias was moved back to what it was on before."""
+CHALLENGER = "challenger"
+"""Alias of the version that was compared with the champion last."""
 NOTHING = "nothing"
 PREVIOUS = "previous"
 
@@ -46,8 +50,22 @@ def holder(name: str, alias: str) -> int | None:
         raise
 
 
+def rival(version: ModelVersionReference) -> int | None:
+    """Return the version to be compared with: that of the alias, or of before it moved to this one.
+
+    A process may have died between moving the alias and telling of it.
+    """
+    found = holder(version.name, version.alias)
+    if found != version.version:
+        return found
+    said = _tags(version.name, found).get(_key(REPLACES, version.alias), NOTHING)
+    return int(said) if said.isdecimal() else None
+
+
 def promote(version: ModelVersionReference, expected: int | None) -> None:
     """Move the alias to the version if it is where it is expected, `None` for nowhere.
+
+    Nothing is done where the version has it already.
 
     Raises `VersionError` if the version cannot be loaded, and `AnotherChampionError` if the alias
     is elsewhere: whoever was compared with the champion was compared with another.
@@ -55,6 +73,8 @@ def promote(version: ModelVersionReference, expected: int | None) -> None:
     check_loads(version.name, version.version)
     with _alone():
         found = holder(version.name, version.alias)
+        if found == version.version:
+            return
         if found != expected:
             raise AnotherChampionError(
                 f"{version.name}@{version.alias} is {_said(found)}, and not {_said(expected)}, "
@@ -107,7 +127,7 @@ def to_roll_back(name: str, alias: str, to: str) -> tuple[int, ModelVersionRefer
     now = holder(name, alias)
     if now is None:
         raise RollBackError(f"Nothing in the registry is {name}@{alias}: nothing to roll back.")
-    said = _tags(name, now).get(REPLACES, NOTHING) if to == PREVIOUS else to
+    said = _tags(name, now).get(_key(REPLACES, alias), NOTHING) if to == PREVIOUS else to
     if not said.isdecimal():
         raise RollBackError(
             f"{name}@{alias} is version {now}, which has replaced {said}: it is not known what to "
@@ -132,8 +152,10 @@ def roll_back(version: ModelVersionReference, expected: int) -> None:
                 f"{_said(expected)}. Look again, and say what to go back to: --to VERSION."
             )
         client, now = tracking.client(), datetime.now(UTC).isoformat(timespec="seconds")
-        client.set_model_version_tag(version.name, str(expected), ROLLED_BACK, now)
         client.set_registered_model_alias(version.name, version.alias, str(version.version))
+        # Last: it is a note on what has been done.
+        key = _key(ROLLED_BACK, version.alias)
+        client.set_model_version_tag(version.name, str(expected), key, now)
 
 
 def check_loads(name: str, version: int) -> None:
@@ -162,7 +184,8 @@ def _move(version: ModelVersionReference, found: int | None) -> None:
     client = tracking.client()
     if found != version.version:
         replaced = NOTHING if found is None else str(found)
-        client.set_model_version_tag(version.name, str(version.version), REPLACES, replaced)
+        key = _key(REPLACES, version.alias)
+        client.set_model_version_tag(version.name, str(version.version), key, replaced)
     client.set_registered_model_alias(version.name, version.alias, str(version.version))
 
 
@@ -177,6 +200,10 @@ def _alone() -> Iterator[None]:
 
             kept.enter_context(concurrency(LIMIT))
         yield
+
+
+def _key(tag: str, alias: str) -> str:
+    return f"{tag}.{alias}"
 
 
 def _tags(name: str, version: int) -> dict[str, str]:

@@ -9,6 +9,7 @@ from tasks import promotion, run_folders, settings, tracking
 from tasks.cell_orders import OURS
 from tasks.confs import PublicationConf
 from tasks.errors import may_pass
+from tasks.promotion import CHALLENGER
 from tasks.references import ModelVersionReference, ReleaseReference, short
 from tasks.releases import LOGGED_MODEL, logged_model_id
 from tasks.score_page import score_page
@@ -16,8 +17,14 @@ from tasks.scores import metric_name
 from tasks.tracking_store import is_code
 
 NO_REPORT = "none"
-CHALLENGER = "challenger"
-"""Alias of the version that was compared with the champion last."""
+
+
+LONGEST_CARD = 5000
+"""Characters that MLflow takes in the description of a version."""
+
+
+class RefusedReleaseError(ValueError):
+    """A release that is to be published though the gate has refused it."""
 
 
 class NoReportError(LookupError):
@@ -29,11 +36,7 @@ def register_release(
     conf: PublicationConf, release: ReleaseReference, report: str, mlflow_run_id: str
 ) -> ModelVersionReference:
     """Make the release a version of the registered model."""
-    from lopt.loading import load
-    from lopt.model_card import model_card
-
-    optimizer = load(release.directory)
-    uri = release.model_uri or _logged(release, mlflow_run_id)
+    uri = _logged_already(release) or _logged(release, mlflow_run_id)
     client = tracking.client()
     _ensure_registered(conf.model_name)
     version = client.create_model_version(
@@ -43,10 +46,9 @@ def register_release(
         tags={"release_digest": release.digest, **_comparison(report)},
         model_id=logged_model_id(uri),
     )
-    # By its number: whoever reads the card of a version means that one, whatever alias it has.
-    card = model_card(optimizer, f"models:/{conf.model_name}/{version.version}")
-    client.update_model_version(conf.model_name, version.version, card)
-    return _reference(conf, int(version.version))
+    found = _reference(conf, int(version.version))
+    _write_card(found, release)
+    return found
 
 
 @task(name="register-challenger", retries=1, retry_delay_seconds=5, retry_condition_fn=may_pass)
@@ -57,6 +59,9 @@ def register_challenger(
     version = _registered(conf, release)
     if version is None:
         version = register_release.fn(conf, release, report, mlflow_run_id)
+    elif not _card(version):
+        # Of a process that died before it was written.
+        _write_card(version, release)
     tracking.client().set_registered_model_alias(conf.model_name, CHALLENGER, str(version.version))
     return version
 
@@ -111,6 +116,62 @@ def _check_report(report: str, release: ReleaseReference) -> None:
             "report of that, or make one: `python -m flows.evaluate_release --release "
             f"{release.directory}`."
         )
+
+
+def append_to_card(version: ModelVersionReference, heading: str, text: str) -> None:
+    """Put a section at the end of a version's model card, instead of one that it may have had."""
+    card = _card(version).partition(f"\n{heading}\n")[0]
+    section = f"\n{heading}\n\n{text}\n"
+    # What is said last matters most, and there may be no room for all.
+    _update_card(version, card[: LONGEST_CARD - len(section)] + section[:LONGEST_CARD])
+
+
+def refuse_refused(conf: PublicationConf, release: ReleaseReference) -> None:
+    """Raise `RefusedReleaseError` for a release that is a version which the gate has refused."""
+    version = _registered(conf, release)
+    if version is None:
+        return
+    tags = tracking.client().get_model_version(version.name, str(version.version)).tags
+    if tags.get("gate") == "refused":
+        raise RefusedReleaseError(
+            f"The release {release.digest[:12]} is {version.name} version {version.version}, which "
+            f"the gate has refused: {tags.get('gate.reasons', '')} To make it {conf.alias} all the "
+            f"same: `python -m flows.promote_release --version {version.version} --force`."
+        )
+
+
+def _write_card(version: ModelVersionReference, release: ReleaseReference) -> None:
+    from lopt.loading import load
+    from lopt.model_card import model_card
+
+    # By its number: whoever reads the card of a version means that one, whatever alias it has.
+    uri = f"models:/{version.name}/{version.version}"
+    _update_card(version, model_card(load(release.directory), uri)[:LONGEST_CARD])
+
+
+def _card(version: ModelVersionReference) -> str:
+    found = tracking.client().get_model_version(version.name, str(version.version))
+    return str(found.description or "")
+
+
+def _update_card(version: ModelVersionReference, text: str) -> None:
+    tracking.client().update_model_version(version.name, str(version.version), text)
+
+
+def _logged_already(release: ReleaseReference) -> str | None:
+    """Return the URI of the release's logged model, `None` if there is none or it was swept."""
+    from mlflow.exceptions import MlflowException
+
+    model_id = logged_model_id(release.model_uri or "")
+    if model_id is None:
+        return release.model_uri
+    try:
+        tracking.client().get_logged_model(model_id)
+    except MlflowException as error:
+        if not is_code(error, "RESOURCE_DOES_NOT_EXIST"):
+            raise
+        return None
+    return release.model_uri
 
 
 def _registered(conf: PublicationConf, release: ReleaseReference) -> ModelVersionReference | None:

@@ -29,12 +29,20 @@ def find_leftovers(conf: RetentionConf) -> list[Leftover]:
 
 
 @task(name="remove-leftovers")
-def remove_leftovers(found: list[Leftover]) -> list[Leftover]:
-    """Remove all of it but what a process works on by now; return what is gone."""
+def remove_leftovers(conf: RetentionConf, found: list[Leftover]) -> list[Leftover]:
+    """Remove all of it but what is worked on or needed by now; return what is gone.
+
+    What cannot be removed is named, and keeps nothing else from being.
+    """
+    from mlflow.exceptions import MlflowException
+
     gone = []
     for number, one in enumerate(found, start=1):
-        if remove(one):
-            gone.append(one)
+        try:
+            if remove(one, conf):
+                gone.append(one)
+        except (OSError, MlflowException) as error:
+            terminal.warn(f"{one.place} could not be removed: {type(error).__name__}: {error}")
         terminal.reach(number, one.kind)
     return gone
 

@@ -1,13 +1,46 @@
 """What the machine does while a run works: its cores, memory, disk, network and GPUs, in MLflow."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tasks import settings
 
 
+class Monitoring:
+    """A thread that reads and logs, begun again where it has ended: an outage of MLflow ends it."""
+
+    def __init__(self, mlflow_run_id: str) -> None:
+        self._mlflow_run_id = mlflow_run_id
+        self._monitor: Any = None
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin it, or begin it again if it has ended."""
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        if any(thread.name == SystemMetricsMonitor.__name__ for thread in threading.enumerate()):
+            return
+        self._monitor = SystemMetricsMonitor(
+            self._mlflow_run_id, resume_logging=True, tracking_uri=settings.tracking_uri()
+        )
+        self._monitor.start()
+
+    def finish(self) -> None:
+        """End it."""
+        self._monitor.finish()
+
+
+class NoMonitoring:
+    """Nothing is read."""
+
+    def renew(self) -> None:
+        """Do nothing."""
+
+
 @contextmanager
-def logged(mlflow_run_id: str) -> Iterator[None]:
+def logged(mlflow_run_id: str) -> Iterator[Monitoring | NoMonitoring]:
     """Log `system/...` of what is done inside, where MLflow's own switch for it is on.
 
     That is `MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING`, and `MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL`
@@ -15,16 +48,12 @@ def logged(mlflow_run_id: str) -> Iterator[None]:
     is gone on with goes on with theirs. https://mlflow.org/docs/latest/ml/tracking/system-metrics/
     """
     from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
-    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
     if not MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.get():
-        yield
+        yield NoMonitoring()
         return
-    monitor = SystemMetricsMonitor(
-        mlflow_run_id, resume_logging=True, tracking_uri=settings.tracking_uri()
-    )
-    monitor.start()
+    monitoring = Monitoring(mlflow_run_id)
     try:
-        yield
+        yield monitoring
     finally:
-        monitor.finish()
+        monitoring.finish()

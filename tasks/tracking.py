@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from prefect.runtime import flow_run
 
-from tasks import code_version, links, tracking_store
+from tasks import code_version, links, terminal, tracking_store
 from tasks.confs import StageConf
+from tasks.links import NO_TAGS
 from tasks.tracking_store import client, experiment_id, is_code
 
 if TYPE_CHECKING:
@@ -30,23 +31,34 @@ def tracked(
     confs: Mapping[str, StageConf],
     parent: str | None = None,
     resumed: str | None = None,
+    tags: Mapping[str, str] = NO_TAGS,
 ) -> Iterator[str]:
     """Open an MLflow run, or one again, give its id, and end it as what is done inside ends.
 
     An exception ends it as FAILED, and what is none (Ctrl-C, a cancellation) as KILLED.
     """
     found = _found(resumed)
-    mlflow_run_id = _create(name, confs, parent) if found is None else _reopen(found, parent)
+    mlflow_run_id = _reopen(found, parent) if found else _create(name, confs, parent, tags)
     try:
         links.show_mlflow_run(experiment_id(), mlflow_run_id)
         yield mlflow_run_id
     except Exception:
-        client().set_terminated(mlflow_run_id, "FAILED")
+        _end_badly(mlflow_run_id, "FAILED")
         raise
     except BaseException:
-        client().set_terminated(mlflow_run_id, "KILLED")
+        _end_badly(mlflow_run_id, "KILLED")
         raise
     client().set_terminated(mlflow_run_id, "FINISHED")
+
+
+def _end_badly(mlflow_run_id: str, status: str) -> None:
+    """End a run for which there is a reason already, which is not to be lost for another one."""
+    try:
+        client().set_terminated(mlflow_run_id, status)
+    except Exception as error:
+        if not tracking_store.is_away(error):
+            raise
+        terminal.warn(f"MLflow does not answer, and has the run {mlflow_run_id} as still running.")
 
 
 def log_metrics(mlflow_run_id: str, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
@@ -134,7 +146,9 @@ def log_files(mlflow_run_id: str, paths: Sequence[Path], folder: str | None = No
         client().log_artifact(mlflow_run_id, str(path), folder)
 
 
-def _create(name: str, confs: Mapping[str, StageConf], parent: str | None) -> str:
+def _create(
+    name: str, confs: Mapping[str, StageConf], parent: str | None, more: Mapping[str, str]
+) -> str:
     tags = {
         "mlflow.source.name": name,
         "git_commit": code_version.git_commit(),
@@ -143,7 +157,10 @@ def _create(name: str, confs: Mapping[str, StageConf], parent: str | None) -> st
         **links.tags_of_flow_run(),
         PARENT_TAG: parent,
     }
-    run = client().create_run(experiment_id(), run_name=flow_run.get_name() or name)
+    # What it is looked for by is there from the first moment.
+    run = client().create_run(
+        experiment_id(), run_name=flow_run.get_name() or name, tags=dict(more)
+    )
     set_tags(run.info.run_id, tags)
     log_params(run.info.run_id, confs)
     return str(run.info.run_id)

@@ -6,6 +6,8 @@ They are the same flow runs with the same parameters, so that each finds its own
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from tasks import alarms
+
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun
@@ -60,6 +62,8 @@ def _again(client: "SyncPrefectClient", run: "FlowRun", why: str) -> bool:
     if run.run_count >= MOST_RUNS:
         message = f"{why} It was begun {run.run_count} times; start it again by hand."
         client.set_flow_run_state(run.id, Crashed(message=message), force=True)
+        # Prefect runs no hook for a state that is set from outside.
+        alarms.tell(f"{run.name}: crashed. {message}", run)
         return False
     message = f"{why} It goes on from its last checkpoint."
     client.set_flow_run_state(run.id, AwaitingRetry(message=message), force=True)

@@ -10,10 +10,10 @@ from lopt.catalogue import concrete_classes
 from tasks.conf_checks import check
 from tasks.conf_files import read_conf
 from tasks.confs import Conf
+from tests.flows.cycles import SECTIONS, parts_of
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(600)]
 
-SECTIONS = [name for name in Conf.model_fields if name != "figure"]
 NAMES = [
     (name, preset)
     for name, architecture in concrete_classes(lopt.architectures, LearnedOptimizer).items()
@@ -48,7 +48,7 @@ def test_an_architecture_named_in_a_conf_goes_through_the_full_cycle(
     from lopt.loading import load
 
     conf = conf_of(architecture, preset)
-    version = full_cycle(**{name: getattr(conf, name) for name in SECTIONS})
+    version = full_cycle(**parts_of(conf))
     loaded = load(version.uri)
     assert type(loaded).__name__ == architecture
     assert loaded.provenance is not None

@@ -6,6 +6,7 @@ import pytest
 
 from tasks.conf_files import read_conf
 from tasks.confs import DEFAULTS, Conf, EnsembleConf
+from tests.flows.cycles import parts_of
 
 NETWORKS = EnsembleConf(entries="conf/ensembles/networks.yaml")
 MLPS = """
@@ -46,9 +47,7 @@ def test_a_release_names_the_data_sets_that_it_was_trained_on(tmp_path: Path) ->
     (tmp_path / "mlps.yaml").write_text(MLPS)
     overrides = [f"ensemble.entries={tmp_path / 'mlps.yaml'}"]
     conf = read_conf(Path("conf/tiny.yaml"), overrides, list(Conf.model_fields))
-    version = full_cycle(
-        **{name: getattr(conf, name) for name in Conf.model_fields if name != "figure"}
-    )
+    version = full_cycle(**parts_of(conf))
     tracking.client()  # points the registry to this home
     digits = prepare_dataset.fn("digits", conf.datasets)
     assert load(version.uri).provenance.dataset_digests == (("digits", digits.digest),)

@@ -7,6 +7,7 @@ import pytest
 from tasks.conf_files import read_conf
 from tasks.confs import Conf
 from tasks.references import ModelVersionReference
+from tests.flows.cycles import parts_of
 
 COMMIT = "c0ffee" * 6 + "c0ff"
 
@@ -25,7 +26,7 @@ def versions(home: Path, server: str, conf: Conf) -> list[ModelVersionReference]
     from tasks import code_version
 
     del home, server
-    parts = {name: getattr(conf, name) for name in Conf.model_fields if name != "figure"}
+    parts = parts_of(conf)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(code_version, "git_commit", lambda: COMMIT)
         patch.setattr(code_version, "git_dirty", lambda: True)

@@ -42,8 +42,10 @@ class MetaTraining:
         import jax
         import jax.numpy as jnp
 
-        from lopt import release
+        from lopt import registry, release
         from lopt.architectures import LearnedAdam
+        from tasks import tracking
+        from tasks.releases import release_of
         from tasks.run_folders import read
         from tasks.validation import MetaTrainingFailedError
 
@@ -54,9 +56,13 @@ class MetaTraining:
         optimizer = LearnedAdam.release(key=jax.random.key(0))
         value = jnp.asarray(self.log_learning_rate, jnp.float32)
         object.__setattr__(optimizer, "log_learning_rate", value)
-        release.save(optimizer, read(Path(directory)).release)
-        folder = read(Path(directory)).release
-        return ReleaseReference(directory=str(folder), digest=release.digest(folder))
+        folder = read(Path(directory))
+        if not folder.finished:
+            release.save(optimizer, folder.release)
+            with tracking.tracked("meta-train", {}) as mlflow_run_id:
+                uri = registry.log_model(optimizer, "optimizer", run_id=mlflow_run_id).model_uri
+            folder = folder.noted(mlflow_run_id=mlflow_run_id, model_uri=uri)
+        return release_of(folder)
 
 
 class Nights:
@@ -99,17 +105,25 @@ def champion() -> int:
 
 
 def area_of_champion() -> float:
-    """The champion's mean area, from the report of its release."""
-    from lopt.evaluation import Report
-    from lopt.evaluation.measures import AREA
-    from lopt.evaluation.scores import MEAN
-    from tasks import settings
-    from tasks.references import short
+    """The champion's mean area on draws and seeds that no gate has seen."""
+    import jax
 
-    digest = tags_of(champion())["release_digest"]
-    directory = next(settings.reports_root().glob(f"{short(digest)}-*"))
-    scores = Report.read(directory).scores(AREA)
-    return next(one.value for one in scores if (one.optimizer, one.target) == ("learned", MEAN))
+    from lopt.ensembles import draw_ensemble
+    from lopt.evaluation import evaluate_one, learned
+    from lopt.evaluation.measures import AREA, values
+    from lopt.evaluation.targets.held_out import HeldOut
+    from lopt.loading import load
+    from tasks.confs import EnsembleConf
+    from tasks.ensembles import read_entries
+
+    entries = read_entries(EnsembleConf(entries="conf/ensembles/tiny.yaml"))
+    optimizer = load(f"models:/learned-optimizer/{champion()}").with_provenance(None)
+    areas = [
+        values(evaluate_one(target, learned(optimizer), 64, jax.random.key(7)), AREA).mean()
+        for group in draw_ensemble(entries, seed=77).groups()
+        for target in [HeldOut.of(group, steps=10, record_every=5)]
+    ]
+    return float(np.mean(areas))
 
 
 def tags_of(version: int) -> dict[str, str]:
@@ -122,7 +136,7 @@ def test_the_first_challenger_becomes_champion(nights: Nights) -> None:
     decision = nights.night(math.log(1e-3))
     assert (decision.promoted, decision.champion, champion()) == (True, None, 1)
     assert nights.training.confs[-1].initial_release == ""
-    assert tags_of(1)["lopt.replaces"] == "nothing"
+    assert tags_of(1)["lopt.replaces.champion"] == "nothing"
 
 
 def test_a_better_challenger_becomes_champion_and_says_so(nights: Nights) -> None:
@@ -132,7 +146,11 @@ def test_a_better_challenger_becomes_champion_and_says_so(nights: Nights) -> Non
     assert (decision.promoted, decision.champion, champion()) == (True, 1, 2)
     assert nights.training.confs[-1].initial_release == "models:/learned-optimizer/1"
     tags = tags_of(2)
-    assert (tags["gate"], tags["gate.champion"], tags["lopt.replaces"]) == ("promoted", "1", "1")
+    assert (tags["gate"], tags["gate.champion"], tags["lopt.replaces.champion"]) == (
+        "promoted",
+        "1",
+        "1",
+    )
     assert tags["gate.difference"].startswith("-")
     card = tracking.client().get_model_version("learned-optimizer", "2").description
     assert 'lopt.load("models:/learned-optimizer/2")' in card
@@ -205,17 +223,79 @@ def test_a_night_that_was_stopped_goes_on_with_what_it_began_with(nights: Nights
     assert first.initial_release == last.initial_release == f"models:/learned-optimizer/{before}"
 
 
+@pytest.mark.parametrize("where", ["announce", "note_settled"])
+def test_a_night_that_died_after_the_alias_had_moved_is_finished_and_done_once(
+    nights: Nights, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import flows.challenge_champion
+    import flows.nightly_retraining
+    from flows.nightly_retraining import nightly_retraining
+
+    module = flows.challenge_champion if where == "announce" else flows.nightly_retraining
+    before, trained = champion(), len(nights.training.confs)
+
+    def died(*_: Any, **__: Any) -> None:
+        raise ConnectionError("no process here")
+
+    # A little better each time.
+    rate = float(math.log(1e-2) + 0.2 * trained / 10)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, where, died)
+        with pytest.raises(ConnectionError):
+            nights.night(rate)
+    promoted = champion()
+    assert promoted > before
+    again = nightly_retraining(**nights.parts, at=nights.times[-1], return_state=True)
+    assert champion() == promoted
+    tags = tags_of(promoted)
+    assert (tags["gate"], tags["gate.champion"]) == ("promoted", str(before))
+    assert again.name == ("Completed" if where == "announce" else "Skipped")
+    # One version came of it, of one meta-training.
+    newest = nights.night(math.log(1e-4)).version.version
+    assert newest == promoted + 1
+
+
+def test_a_night_that_another_process_is_doing_is_refused(nights: Nights) -> None:
+    from flows.nightly_retraining import nightly_retraining
+    from tasks import nights as calendar
+    from tasks.nights import NightError
+
+    past = (datetime.now(UTC) - timedelta(hours=3)).isoformat()
+    with calendar.alone(past), pytest.raises(NightError, match="Another process is doing"):
+        nightly_retraining(**nights.parts, at=past)
+
+
+def test_what_was_refused_is_not_published_by_mistake(nights: Nights) -> None:
+    from flows.publish_release import publish_release
+    from tasks.publication import RefusedReleaseError
+
+    before = champion()
+    refused = nights.night(math.log(1e-4)).version.version
+    with pytest.raises(RefusedReleaseError, match=f"--version {refused} --force"):
+        publish_release(nights.parts["publication"])
+    assert champion() == before
+
+
+@pytest.mark.parametrize("at", ["2026-11-26", "tomorrow", "2126-11-26T01:00Z"])
+def test_what_is_no_night_is_refused(nights: Nights, at: str) -> None:
+    from flows.nightly_retraining import nightly_retraining
+    from tasks.nights import NightError
+
+    with pytest.raises(NightError, match=f"^at: '?{at}"):
+        nightly_retraining(**nights.parts, at=at)
+
+
 def test_who_is_rolled_back_to_is_whom_the_champion_replaced(nights: Nights) -> None:
     from flows.roll_back import roll_back
 
     del nights
     now = champion()
-    replaced = int(tags_of(now)["lopt.replaces"])
+    replaced = int(tags_of(now)["lopt.replaces.champion"])
     assert roll_back(dry_run=True).version == replaced
     assert champion() == now
     roll_back()
     assert champion() == replaced
-    assert "lopt.rolled_back" in tags_of(now)
+    assert "lopt.rolled_back.champion" in tags_of(now)
 
 
 def test_a_person_promotes_what_the_gate_lets_through_and_nothing_else(nights: Nights) -> None:
@@ -225,13 +305,15 @@ def test_a_person_promotes_what_the_gate_lets_through_and_nothing_else(nights: N
     worse = nights.night(math.log(1e-4)).version.version
     assert not promote_release(version=str(worse)).promoted
     assert champion() == before
-    better = next(n for n in range(worse, 0, -1) if tags_of(n).get("lopt.rolled_back"))
+    better = next(n for n in range(worse, 0, -1) if tags_of(n).get("lopt.rolled_back.champion"))
     assert promote_release(version=str(better), dry_run=True).promoted
     assert champion() == before
     assert promote_release(version=str(better)).promoted
     assert champion() == better
+    reasons = tags_of(worse)["gate.reasons"]
     assert promote_release(version=str(worse), force=True).promoted
     assert champion() == worse
+    assert (tags_of(worse)["gate"], tags_of(worse)["gate.reasons"]) == ("forced", reasons)
     promote_release(version=str(better))
 
 

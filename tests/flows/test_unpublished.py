@@ -8,6 +8,7 @@ import pytest
 
 from tasks.conf_files import read_conf
 from tasks.confs import Conf
+from tests.flows.cycles import parts_of
 
 pytestmark = [
     pytest.mark.filterwarnings("default"),
@@ -25,9 +26,7 @@ def cycle(home: Path, server: str) -> Any:
     """The whole cycle, on the conf of the other tests, which has been compiled by now."""
     conf = read_conf(Path("conf/tiny.yaml"), [], list(Conf.model_fields))
     flow = importlib.import_module("flows.full_cycle").full_cycle
-    return lambda: flow(
-        **{name: getattr(conf, name) for name in Conf.model_fields if name != "figure"}
-    )
+    return lambda: flow(**parts_of(conf))
 
 
 def test_the_next_cycle_publishes_what_the_last_one_could_not_and_then_one_begins_anew(

@@ -93,7 +93,7 @@ def test_checkpoints_of_a_finished_run_go_when_they_are_old_and_its_release_stay
     assert found() == parts_of(release)
     for one in leftovers(CONF, needed()):
         assert one.bytes == 1000
-        assert remove(one)
+        assert remove(one, CONF)
     assert found() == []
     from lopt.loading import load
 
@@ -115,7 +115,7 @@ def test_a_run_that_is_worked_on_stays(make_release: Make) -> None:
     release = make_release(log=False)
     age(Path(release.directory).parent, 11)
     with locked(Path(release.directory).parent / "lock", wait=False):
-        assert [remove(one) for one in leftovers(CONF, needed())] == [False, False]
+        assert [remove(one, CONF) for one in leftovers(CONF, needed())] == [False, False]
     assert found() == parts_of(release)
 
 
@@ -126,7 +126,7 @@ def test_an_unfinished_run_goes_as_a_whole_when_nobody_went_on_with_it() -> None
     assert found() == []
     age(folder.directory, 51)
     assert found() == [(RUNS, str(folder.directory))]
-    assert all(remove(one) for one in leftovers(CONF, needed()))
+    assert all(remove(one, CONF) for one in leftovers(CONF, needed()))
     assert not folder.directory.exists()
     with run_choice.opened(MetaTrainingConf(), "ensemble") as folder:
         assert not folder.begun
@@ -142,10 +142,82 @@ def test_a_logged_model_goes_only_where_no_version_is_made_of_it(make_release: M
     assert other.model_uri is not None
     assert found(everything) == [(MODELS, other.model_uri.removeprefix("models:/"))]
     assert found() == []
-    assert all(remove(one) for one in leftovers(everything, needed()))
+    assert all(remove(one, everything) for one in leftovers(everything, needed()))
     load(f"models:/{version.name}/{version.version}")
     with pytest.raises(RegistryError):
         load(other.model_uri)
+
+
+@pytest.mark.parametrize("way", ["by its place", "as a copy of a version"])
+def test_a_logged_model_stays_however_a_version_was_made_of_it(
+    make_release: Make, way: str
+) -> None:
+    from lopt.loading import load
+
+    release, client = make_release(), tracking.client()
+    assert release.model_uri is not None
+    model = client.get_logged_model(release.model_uri.removeprefix("models:/"))
+    client.create_registered_model("other")
+    if way == "by its place":
+        client.create_model_version("other", model.artifact_location)
+    else:
+        version = register(release)
+        client.copy_model_version(f"models:/{version.name}/{version.version}", "other")
+        client.delete_model_version(version.name, str(version.version))
+    everything = RetentionConf(checkpoint_days=36_500, artifact_days=0)
+    assert MODELS not in {kind for kind, _ in found(everything)}
+    load("models:/other/1")
+
+
+def test_a_model_that_is_registered_after_it_was_found_stays(make_release: Make) -> None:
+    from lopt.loading import load
+
+    everything = RetentionConf(checkpoint_days=36_500, artifact_days=0)
+    release = make_release()
+    (one,) = leftovers(everything, needed())
+    version = register(release)
+    assert not remove(one, everything)
+    load(f"models:/{version.name}/{version.version}")
+
+
+def test_a_run_that_was_gone_on_with_after_it_was_found_stays() -> None:
+    with run_choice.opened(MetaTrainingConf(), "ensemble") as folder:
+        fill(folder)
+    age(folder.directory, 51)
+    (one,) = leftovers(CONF, needed())
+    folder.noted(mlflow_run_id="0a1b")
+    assert not remove(one, CONF)
+    assert folder.directory.exists()
+
+
+def test_what_cannot_be_removed_keeps_nothing_else_from_it(
+    make_release: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    from tasks.sweeping import remove_leftovers
+
+    release, rmtree = make_release(log=False), shutil.rmtree
+    age(Path(release.directory).parent, 11)
+    both = list(leftovers(CONF, needed()))
+    failures = iter([OSError("busy")])
+
+    def once_busy(path: Path) -> None:
+        for error in failures:
+            raise error
+        rmtree(path)
+
+    monkeypatch.setattr(shutil, "rmtree", once_busy)
+    assert remove_leftovers.fn(CONF, both) == both[1:]
+    assert "could not be removed: OSError: busy" in capsys.readouterr().out
+
+
+def test_a_damaged_cell_keeps_no_sweep_from_its_work() -> None:
+    folder = settings.cells_root() / "bowls" / "damaged-learned-1"
+    folder.mkdir(parents=True)
+    (folder / "report.json").write_text('{"facts": {"libr')
+    age(folder, 51)
+    assert found() == [(CELLS, str(folder))]
 
 
 def test_reports_and_cells_go_where_no_version_is_of_their_release(make_release: Make) -> None:

@@ -1,0 +1,85 @@
+"""Whoever is to be told of a failed night is told, and of no password."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tasks import alarms
+
+
+class Chat:
+    """Stands where a chat program's webhook would."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.status = 200
+
+
+@pytest.fixture
+def chat(monkeypatch: pytest.MonkeyPatch) -> Iterator[Chat]:
+    found = Chat()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            found.told.append(json.loads(body)["text"])
+            self.send_response(found.status)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    address = f"http://127.0.0.1:{server.server_port}/hooks/secret-token"
+    monkeypatch.setenv(alarms.WEBHOOK_VARIABLE, address)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    yield found
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+RUN: Any = SimpleNamespace(id="0a1b", name="night")
+
+
+def test_the_webhook_is_told_without_passwords(chat: Chat) -> None:
+    assert alarms.tell("Failed: http://me:secret@mlflow.example.org/api is away", RUN) is None
+    assert chat.told == ["Failed: http://mlflow.example.org/api is away"]
+
+
+def test_who_can_be_seen_in_prefect_is_linked_to(
+    chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
+    monkeypatch.setattr("prefect.utilities.urls.url_for", lambda *_, **__: "http://ui/run/0a1b")
+    alarms.tell("Failed.", RUN)
+    assert chat.told == ["Failed. http://ui/run/0a1b"]
+
+
+def test_a_webhook_that_does_not_take_it_is_said_without_its_address(chat: Chat) -> None:
+    chat.status = 500
+    said = alarms.tell("Failed.", RUN)
+    assert said == "LOPT_ALARM_WEBHOOK could not be told: HTTPStatusError"
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:1/secret", "nonsense", "http://[secret"])
+def test_an_address_that_leads_nowhere_fails_nothing(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv(alarms.WEBHOOK_VARIABLE, address)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    said = alarms.tell("Failed.", RUN)
+    assert said is not None
+    assert "secret" not in said
+
+
+def test_without_a_webhook_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(alarms.WEBHOOK_VARIABLE, raising=False)
+    assert alarms.tell("Failed.", RUN) is None
