@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32, Key
 
+from lopt.compiled_programs import forget_if_many
 from lopt.evaluation.candidate import Candidate
 from lopt.evaluation.cell import Cell
 from lopt.evaluation.cell_states import (
@@ -46,11 +47,17 @@ def evaluate(
     _refuse_repeated("targets", [target.name for target in targets])
     _refuse_repeated("candidates", [candidate.name for candidate in candidates])
     _refuse_few(seeds)
-    return (
-        evaluate_one(target, candidate, seeds, key)
-        for target in targets
-        for candidate in candidates
-    )
+    return _cells(targets, candidates, seeds, key)
+
+
+def _cells(
+    targets: Sequence[Target], candidates: Sequence[Candidate], seeds: int, key: Key[Array, ""]
+) -> Iterator[Cell]:
+    for target in targets:
+        for candidate in candidates:
+            yield evaluate_one(target, candidate, seeds, key)
+            # Each pair has programs of its own.
+            forget_if_many()
 
 
 def evaluate_one(target: Target, candidate: Candidate, seeds: int, key: Key[Array, ""]) -> Cell:
