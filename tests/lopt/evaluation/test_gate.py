@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lopt.evaluation import Cell, Failure, Report, ReportError
 from lopt.evaluation.gate import rule
+from lopt.evaluation.gate_plot import ruling_figure
 
 TARGETS = ("bowls", "networks")
 STEPS = np.arange(6, dtype=np.int32)
@@ -81,6 +82,19 @@ def test_a_baseline_that_lacks_in_a_target_that_is_compared_decides_nothing():
 def test_an_optimizer_that_is_not_in_the_report_is_named():
     with pytest.raises(ReportError, match="'newest'"):
         rule(report((0.2, 0.2), (0.2, 0.2)), "newest", "old", 0.1)
+
+
+def test_the_plot_has_each_target_with_its_interval_and_the_mean_last():
+    found = ruling((0.6, 0.1), (0.2, 0.2))
+    axes = ruling_figure(found).axes[0]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["mean over targets", *reversed(TARGETS)]
+    ends = [sorted(line.get_xdata()) for line in axes.lines if len(set(line.get_ydata())) == 1]
+    intervals = [one for one in ends if len(one) == 2]
+    wanted = [(gap.low, gap.high) for gap in (found.mean, *reversed(found.targets))]
+    np.testing.assert_allclose(intervals, wanted)
+    assert axes.get_title(loc="left") == "refused"
+    assert found.tolerance in [line.get_xdata()[0] for line in axes.lines]
 
 
 rates = st.tuples(*[st.floats(-0.3, 0.9)] * len(TARGETS))
