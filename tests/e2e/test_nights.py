@@ -1,0 +1,81 @@
+"""A night, a refusal, a promotion and a rollback, on the real servers."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.operators import SECONDS, Operator, eventually
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(5 * SECONDS)]
+
+ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+
+def done(operator: Operator, flow: str, **parameters: Any) -> str:
+    """Start a deployment as its form does, and wait for its good end; the id of the run."""
+    flow_run_id = operator.start(flow, **parameters)
+    eventually(lambda: operator.state(flow_run_id) in ENDED, operator.log)
+    assert operator.state(flow_run_id) == "COMPLETED", operator.log()
+    return flow_run_id
+
+
+def champion(operator: Operator) -> int:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(operator.mlflow)
+    return int(client.get_model_version_by_alias("learned-optimizer", "champion").version)
+
+
+def artifacts(operator: Operator, flow_run_id: str) -> set[str]:
+    found = operator.ask("artifacts/filter", flow_runs={"id": {"any_": [flow_run_id]}})
+    return {str(one["key"]) for one in found}
+
+
+def subflow(operator: Operator, flow: str) -> str:
+    found = operator.ask(
+        "flow_runs/filter", flows={"name": {"any_": [flow]}}, sort="EXPECTED_START_TIME_DESC"
+    )
+    return str(found[0]["id"])
+
+
+def test_a_night_has_a_challenger_and_the_champion_is_changed_and_rolled_back_by_hand(
+    operator: Operator,
+) -> None:
+    from mlflow import MlflowClient
+
+    operator.up()
+    done(operator, "full-cycle")
+    first = champion(operator)
+    done(operator, "nightly-retraining")
+    night = MlflowClient(operator.mlflow).get_model_version_by_alias(
+        "learned-optimizer", "challenger"
+    )
+    # Nothing is learned in six meta-steps, whatever the gate says of it.
+    promoted = night.tags["gate"] == "promoted"
+    assert night.tags["gate.champion"] == str(first)
+    assert champion(operator) == (int(night.version) if promoted else first)
+    keys = artifacts(operator, subflow(operator, "challenge-champion"))
+    assert {"gate", "gate-targets", "gate-plot", "mlflow-run"} <= keys
+    done(operator, "promote-release", version=str(night.version), force=True)
+    assert champion(operator) == int(night.version)
+    done(operator, "roll-back")
+    assert champion(operator) == first
+
+
+def test_the_schedule_has_its_time_zone_and_its_switch_stays_as_a_person_left_it(
+    operator: Operator,
+) -> None:
+    operator.up()
+    deployment = operator.deployment("nightly-retraining")
+    (schedule,) = deployment["schedules"]
+    assert schedule["schedule"] == schedule["schedule"] | {
+        "cron": "0 2 1 1 *",
+        "timezone": "Europe/Vienna",
+    }
+    assert schedule["active"]
+    path = f"{operator.prefect}/api/deployments/{deployment['id']}/schedules/{schedule['id']}"
+    httpx.patch(path, json={"active": False}, timeout=60).raise_for_status()
+    operator.up()
+    (schedule,) = operator.deployment("nightly-retraining")["schedules"]
+    assert not schedule["active"]
