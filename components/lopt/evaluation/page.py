@@ -39,8 +39,8 @@ SPEED_WORDS = (
     "same seed. One that never does is charged with all its steps, and compared with those in "
     f"which {REFERENCE} reaches what it ended with; a diverged one with {REFERENCE}'s first "
     "recorded step. Thus no pair is left out and none is infinite. Seconds are those of one "
-    "training where all learning rates and seeds of a cell run together, as they were measured: "
-    "with whatever else that machine did meanwhile."
+    "training where as many run together for every optimizer, as they were measured: with "
+    "whatever else that machine did meanwhile."
 )
 
 
