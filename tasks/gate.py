@@ -103,7 +103,9 @@ def intended(
     forced: bool = False,
 ) -> Decision:
     """Return what a ruling says is to be done; without one there is nothing against it."""
-    accepted = ruling is None or ruling.promoted
+    # Who has become champion already stays it: a person rolls back.
+    is_champion = promotion.holder(version.name, version.alias) == version.version
+    accepted = ruling is None or ruling.promoted or is_champion
     return Decision(
         version=version,
         promoted=accepted,

@@ -5,7 +5,7 @@ left out; one that was done is not done again; one that was begun goes on.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -80,14 +80,15 @@ def alone(at: str) -> Iterator[Night]:
     night = tonight(at)
     folder = settings.home() / "nights"
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with locked(folder / f"{night.seed}.lock", wait=False):
-            # Anew: whoever had the lock may have done it just now.
-            yield tonight(night.name)
-    except BlockingIOError:
-        raise NightError(
-            f"Another process is doing the night of {night.name}: wait for it, or end it first."
-        ) from None
+    with ExitStack() as kept:
+        try:
+            kept.enter_context(locked(folder / f"{night.seed}.lock", wait=False))
+        except BlockingIOError:
+            raise NightError(
+                f"Another process is doing the night of {night.name}: wait for it, or end it first."
+            ) from None
+        # Anew: whoever had the lock may have done it just now.
+        yield tonight(night.name)
 
 
 def to_be_left_out(night: Night, conf: NightConf) -> str | None:
