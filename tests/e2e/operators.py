@@ -84,9 +84,17 @@ class Operator(NamedTuple):
         return str(self.ask(path, parameters=parameters)["id"])
 
     def flow_run(self, flow_run_id: str) -> dict[str, Any]:
-        found = httpx.get(f"{self.prefect}/api/flow_runs/{flow_run_id}", timeout=60)
-        found.raise_for_status()
-        return dict(found.json())
+        end = time.monotonic() + SECONDS
+        while True:
+            try:
+                found = httpx.get(f"{self.prefect}/api/flow_runs/{flow_run_id}", timeout=60)
+                found.raise_for_status()
+                return dict(found.json())
+            except (httpx.TransportError, httpx.HTTPStatusError):
+                # Tests kill the server, which then takes a while to come back.
+                if time.monotonic() > end:
+                    raise
+                time.sleep(1)
 
     def state(self, flow_run_id: str) -> str:
         return str(self.flow_run(flow_run_id)["state_type"])
