@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from tasks import settings
 
@@ -13,19 +12,24 @@ class Monitoring:
 
     def __init__(self, mlflow_run_id: str) -> None:
         self._mlflow_run_id = mlflow_run_id
-        self._monitor: Any = None
-        self.renew()
+        self._begin()
 
     def renew(self) -> None:
-        """Begin it, or begin it again if it has ended."""
+        """Begin it again if it has ended."""
+        if not any(thread.is_alive() for thread in self._threads):
+            self._begin()
+
+    def _begin(self) -> None:
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-        if any(thread.name == SystemMetricsMonitor.__name__ for thread in threading.enumerate()):
-            return
         self._monitor = SystemMetricsMonitor(
             self._mlflow_run_id, resume_logging=True, tracking_uri=settings.tracking_uri()
         )
+        before = set(threading.enumerate())
         self._monitor.start()
+        # Its own, which it gives to nobody; another may have begun at the same moment.
+        new = set(threading.enumerate()) - before
+        self._threads = [one for one in new if one.name == SystemMetricsMonitor.__name__]
 
     def finish(self) -> None:
         """End it."""

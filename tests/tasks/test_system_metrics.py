@@ -43,6 +43,27 @@ def test_a_run_says_what_the_machine_did_and_goes_on_with_it_when_it_goes_on() -
         assert set(tracking.client().get_run(mlflow_run_id).data.metrics) > OTHERS | {NAME}
 
 
+def test_reading_that_an_outage_has_ended_is_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
+    def away(*_: object) -> None:
+        raise ConnectionError("MLflow is away")
+
+    with tracking.tracked("stage", {}) as mlflow_run_id:
+        with system_metrics.logged(mlflow_run_id) as monitoring:
+            wait_for_more(mlflow_run_id, than=1)
+            with monkeypatch.context() as patch:
+                patch.setattr(MlflowClient, "get_run", away)
+                time.sleep(1.0)
+            found = numbers(mlflow_run_id)
+            time.sleep(0.5)
+            assert numbers(mlflow_run_id) == found, "the outage has ended nothing"
+            monitoring.renew()
+            monitoring.renew()
+            wait_for_more(mlflow_run_id, than=len(found))
+        assert numbers(mlflow_run_id) == list(range(len(numbers(mlflow_run_id))))
+
+
 def test_whoever_switches_it_off_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
     with tracking.tracked("stage", {}) as mlflow_run_id:
