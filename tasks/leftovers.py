@@ -40,19 +40,24 @@ def leftovers(conf: RetentionConf, keep: Needed) -> Iterator[Leftover]:
     yield from _models(conf, keep)
     yield from _reports(conf, keep)
     yield from _cells(conf, keep)
+    # Of a sweep that died in the middle.
+    yield from (_folder(HALVES, path) for path in sorted((settings.home() / ASIDE).glob("*")))
 
 
 def remove(one: Leftover, conf: RetentionConf) -> bool:
     """Remove it, unless it is worked on or needed by now; return whether it is gone."""
+    path = Path(one.place)
+    if one.kind == HALVES:
+        shutil.rmtree(path)
+        return True
     # Asked anew: somebody may have registered it since it was found.
-    keep = needed()
     if one.kind == RUNS:
-        return _remove_part(Path(one.place), conf, keep)
+        return _remove_part(path, conf, needed())
     if one.kind == MODELS:
-        return _remove_model(one.place, keep)
-    if one.kind == REPORTS and _is_of(Path(one.place), keep):
+        return _remove_model(one.place, needed())
+    if one.kind == REPORTS and _is_of(path, needed()):
         return False
-    _remove_folder(Path(one.place))
+    _remove_folder(path)
     return True
 
 
@@ -81,6 +86,7 @@ RUNS = "checkpoints of meta-trainings"
 MODELS = "models that were logged and never registered"
 REPORTS = "reports and copies of releases"
 CELLS = "cells of evaluations"
+HALVES = "what a sweep has removed by half"
 
 
 def _checkpoints(conf: RetentionConf, keep: Needed) -> Iterator[Leftover]:

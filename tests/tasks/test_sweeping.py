@@ -10,7 +10,7 @@ import pytest
 
 from tasks import promotion, run_choice, run_folders, settings, tracking
 from tasks.confs import DEFAULTS, MetaTrainingConf, RetentionConf
-from tasks.leftovers import CELLS, MODELS, REPORTS, RUNS, leftovers, remove
+from tasks.leftovers import CELLS, HALVES, MODELS, REPORTS, RUNS, leftovers, remove
 from tasks.locks import locked
 from tasks.needed import needed
 from tasks.publication import register_release
@@ -210,6 +210,19 @@ def test_what_cannot_be_removed_keeps_nothing_else_from_it(
     monkeypatch.setattr(shutil, "rmtree", once_busy)
     assert remove_leftovers.fn(CONF, both) == both[1:]
     assert "could not be removed: OSError: busy" in capsys.readouterr().out
+
+
+def test_what_a_sweep_has_left_by_half_is_removed_by_the_next(make_release: Make) -> None:
+    import shutil
+
+    age(Path(make_release(log=False).directory).parent, 11)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda _: None)
+        assert all(remove(one, CONF) for one in leftovers(CONF, needed()))
+    halves = list(leftovers(CONF, needed()))
+    assert [one.kind for one in halves] == [HALVES, HALVES]
+    assert all(remove(one, CONF) for one in halves)
+    assert found() == []
 
 
 def test_a_damaged_cell_keeps_no_sweep_from_its_work() -> None:
