@@ -22,10 +22,10 @@ def report(flow: "Flow[..., Any]", flow_run: "FlowRun", state: "State[Any]") -> 
     A run that is interrupted goes on, and is no failure. One that is given up is told of by whoever
     gives it up.
     """
+    text = without_passwords(f"{flow.name} {flow_run.name}: {state.name}. {state.message or ''}")
     logger = flow_run_logger(flow_run, flow)
-    if reason := tell(
-        f"{flow.name} {flow_run.name}: {state.name}. {state.message or ''}", flow_run
-    ):
+    logger.error(text)
+    if reason := tell(text, flow_run):
         logger.error(reason)
 
 

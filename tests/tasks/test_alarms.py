@@ -54,6 +54,26 @@ def test_the_webhook_is_told_without_passwords(chat: Chat) -> None:
     assert chat.told == ["Failed: http://mlflow.example.org/api is away"]
 
 
+def test_a_flow_that_fails_tells_the_webhook_and_its_log(
+    chat: Chat, caplog: pytest.LogCaptureFixture
+) -> None:
+    from uuid import uuid4
+
+    from prefect import flow
+    from prefect.client.schemas.objects import FlowRun
+    from prefect.states import Failed
+
+    @flow
+    def night() -> None:
+        """Do nothing."""
+
+    run = FlowRun(id=uuid4(), flow_id=uuid4(), name="tonight")
+    alarms.report(night, run, Failed(message="http://me:secret@mlflow is away"))
+    text = "night tonight: Failed. http://mlflow is away"
+    assert chat.told == [text]
+    assert text in caplog.text
+
+
 def test_who_can_be_seen_in_prefect_is_linked_to(
     chat: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,17 @@ def test_a_run_has_a_page_where_mlflow_has_a_server(monkeypatch: pytest.MonkeyPa
     assert links.mlflow_page("1", "0a1b") == f"http://127.0.0.1:5000/{RUN}"
 
 
+def test_a_file_of_a_run_has_an_address_where_the_run_has_a_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000/")
+    found = links.artifact_address("0a1b", "plots/the gate.png")
+    query = "path=plots%2Fthe+gate.png&run_uuid=0a1b"
+    assert found == f"http://127.0.0.1:5000/get-artifact?{query}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    assert links.artifact_address("0a1b", "plots/the gate.png") is None
+
+
 def test_a_run_in_a_database_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
     assert links.mlflow_page("1", "0a1b") is None
