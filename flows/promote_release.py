@@ -34,11 +34,11 @@ def promote_release(
         refuse_unlike(merged, wanted, champion)
         ruling = rule_on(gate, merged, wanted, champion)
     if dry_run:
-        decision = intended(wanted, champion, ruling, force)
+        decision = intended(wanted, champion, ruling)
         terminal.say("Nothing is changed. What would be done:")
     else:
         with tracking.tracked("promote-release", confs) as mlflow_run_id:
-            decision = settle(wanted, champion, ruling, force)
+            decision = settle(wanted, champion, ruling)
             announce(decision, ruling, mlflow_run_id)
     last_screen.show_decision(decision)
     return decision

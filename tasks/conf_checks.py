@@ -32,7 +32,8 @@ def check(conf: Conf, sections: Sequence[str]) -> None:
     if "meta_training" in sections:
         # First, for drawing problems looks for devices, and then it is too late to make them.
         lines += accelerators.refusal(conf.meta_training)
-        lines += [] if lines else initial_optimizers.refusal(conf.meta_training)
+        if not lines:
+            lines += initial_optimizers.refusal(conf.meta_training)
     if "ensemble" in sections:
         lines += _entries(conf, sections)
     if "ensemble" in sections and "datasets" in sections:

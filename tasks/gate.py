@@ -44,7 +44,7 @@ class Decision(Reference):
     outdated: bool = False
     """Whether somebody else became champion meanwhile, so that it has to be compared again."""
     forced: bool = False
-    """Whether a person has not asked the gate."""
+    """Whether there is a champion, and a person has not asked the gate."""
 
 
 def sources(
@@ -76,16 +76,13 @@ def rule_on(
 
 @task(name="settle-challenge")
 def settle(
-    version: ModelVersionReference,
-    champion: int | None,
-    ruling: "Ruling | None",
-    forced: bool = False,
+    version: ModelVersionReference, champion: int | None, ruling: "Ruling | None"
 ) -> Decision:
-    """Move the alias if the ruling says so; without a champion there is no ruling, and it moves.
+    """Move the alias if the ruling says so, or where there is none: the gate was not asked.
 
     It does not move if the champion is not the one that was compared with: `Decision.outdated`.
     """
-    decision = intended(version, champion, ruling, forced)
+    decision = intended(version, champion, ruling)
     if decision.promoted:
         try:
             promotion.promote(version, champion)
@@ -97,10 +94,7 @@ def settle(
 
 
 def intended(
-    version: ModelVersionReference,
-    champion: int | None,
-    ruling: "Ruling | None",
-    forced: bool = False,
+    version: ModelVersionReference, champion: int | None, ruling: "Ruling | None"
 ) -> Decision:
     """Return what a ruling says is to be done; without one there is nothing against it."""
     # Who has become champion already stays it: a person rolls back.
@@ -112,7 +106,7 @@ def intended(
         champion=champion,
         words=_words(version, champion, promoted=accepted),
         reasons=() if ruling is None else ruling.reasons,
-        forced=forced and champion is not None,
+        forced=ruling is None and champion is not None,
     )
 
 
