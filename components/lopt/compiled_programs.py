@@ -1,7 +1,7 @@
 """What a process keeps of the programs that it has compiled, before that becomes too much.
 
-Each takes some hundred mappings of memory. Linux gives a process 65,530 of them by default, and
-XLA dies of a segmentation fault where there are no more: after some 140 cells of an evaluation.
+Each takes mappings of memory. Linux gives a process 65,530 of them by default, and XLA dies of a
+segmentation fault where there are no more: once after 137 cells of an evaluation (LOG.md).
 https://docs.kernel.org/admin-guide/sysctl/vm.html#max-map-count
 """
 
