@@ -54,7 +54,8 @@ class MetaTraining:
         if self.log_learning_rate is None:
             raise MetaTrainingFailedError("It rose and rose.")
         optimizer = LearnedAdam.release(key=jax.random.key(0))
-        value = jnp.asarray(self.log_learning_rate, jnp.float32)
+        # No two nights make the same release, which would be one version.
+        value = jnp.asarray(self.log_learning_rate + 1e-5 * len(self.confs), jnp.float32)
         object.__setattr__(optimizer, "log_learning_rate", value)
         folder = read(Path(directory))
         if not folder.finished:
