@@ -22,7 +22,8 @@ def report(flow: "Flow[..., Any]", flow_run: "FlowRun", state: "State[Any]") -> 
     A run that is interrupted goes on, and is no failure. One that is given up is told of by whoever
     gives it up.
     """
-    text = without_passwords(f"{flow.name} {flow_run.name}: {state.name}. {state.message or ''}")
+    said = f"{flow.name} {flow_run.name}: {state.name}. {state.message or ''}".strip()
+    text = without_passwords(said)
     logger = flow_run_logger(flow_run, flow)
     logger.error(text)
     if reason := tell(text, flow_run):
@@ -36,7 +37,7 @@ def tell(text: str, flow_run: "FlowRun") -> str | None:
         return None
     import httpx
 
-    words = f"{without_passwords(text).strip()} {_page(flow_run)}".strip()
+    words = f"{without_passwords(text)} {_page(flow_run)}".strip()
     try:
         httpx.post(address, json={"text": words}, timeout=SECONDS).raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -55,26 +55,22 @@ def test_the_webhook_is_told_without_passwords(chat: Chat) -> None:
 
 
 def test_a_flow_that_fails_tells_the_webhook_and_its_log(
-    chat: Chat, caplog: pytest.LogCaptureFixture
+    chat: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from uuid import uuid4
-
-    from prefect import flow
-    from prefect.client.schemas.objects import FlowRun
-    from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
     from prefect.states import Failed
 
-    @flow
-    def night() -> None:
-        """Do nothing."""
-
-    run = FlowRun(id=uuid4(), flow_id=uuid4(), name="tonight")
-    # Sending the line would start a server.
-    with temporary_settings({PREFECT_LOGGING_TO_API_ENABLED: False}):
-        alarms.report(night, run, Failed(message="http://me:secret@mlflow is away"))
-    text = "night tonight: Failed. http://mlflow is away"
-    assert chat.told == [text]
-    assert text in caplog.text
+    lines: list[str] = []
+    # Prefect's own would start a server to send the line to.
+    monkeypatch.setattr(alarms, "flow_run_logger", lambda *_: SimpleNamespace(error=lines.append))
+    flow: Any = SimpleNamespace(name="nightly")
+    alarms.report(flow, RUN, Failed(message="http://me:secret@mlflow is away"))
+    assert chat.told == lines == ["nightly night: Failed. http://mlflow is away"]
+    chat.status = 500
+    alarms.report(flow, RUN, Failed())
+    assert lines[1:] == [
+        "nightly night: Failed.",
+        "LOPT_ALARM_WEBHOOK could not be told: HTTPStatusError",
+    ]
 
 
 def test_who_can_be_seen_in_prefect_is_linked_to(
