@@ -11,6 +11,12 @@ from jaxtyping import Array, Key
 
 from lopt.compiled_programs import forget_if_many
 
+QUICK_TO_COMPILE = "--xla_cpu_use_fusion_emitters=false"
+
+# Most of a test's time is compiling: the older of XLA's two ways to write loops takes two thirds
+# of it (LOG.md, 2026-11-26). For processes that tests start as well, unless the caller says else.
+os.environ["XLA_FLAGS"] = f"{QUICK_TO_COMPILE} {os.environ.get('XLA_FLAGS', '')}".strip()
+
 # Importing prefect and flows makes folders and reads settings: not in anybody's home or tree.
 _home = tempfile.TemporaryDirectory(prefix="lopt-")
 os.environ.setdefault("LOPT_HOME", _home.name)
@@ -21,7 +27,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # A deadline would be a timed test, and the first example compiles.
 hypothesis.settings.register_profile("lopt", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("lopt")
-# Most of a test's time is compiling; what runs is small.
+# For the same reason: what runs is small.
 jax.config.update("jax_disable_most_optimizations", True)
 # Looked for now, so that no flow under test makes several of them for the tests that follow.
 jax.devices()

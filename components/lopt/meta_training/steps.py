@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PyTree
 
 from lopt.architectures import LearnedOptimizer
+from lopt.compiled_programs import QUICK_TO_COMPILE
 from lopt.ensembles import Group
 from lopt.meta_gradients import Estimate, Faults
 from lopt.meta_gradients.combining import norm
@@ -62,7 +63,7 @@ def take_turn(
     meta_state, metrics = take_turn(training, groups, meta_state, turn)
     ```
     """
-    part, given = _compiled(*_arguments(training, groups, meta_state, turn, mesh))
+    part, given = _program(training)(*_arguments(training, groups, meta_state, turn, mesh))
     families = tuple(groups[index].family for index in turn.groups)
     first = turn.done + 1
     metrics = MetaMetrics(first, turn.steps, given.values, families, given.faults)
@@ -84,7 +85,7 @@ def compile_turn(
     compile_turn(training, groups, meta_state, turn)
     ```
     """
-    _compiled.lower(*_arguments(training, groups, meta_state, turn, mesh)).compile()
+    _program(training).lower(*_arguments(training, groups, meta_state, turn, mesh)).compile()
 
 
 def _arguments(
@@ -178,6 +179,11 @@ def _meta_steps(
 # Equinox declares neither that it takes options nor what it returns.
 _jit: Any = eqx.filter_jit
 _compiled: Any = _jit(_meta_steps, compiler_options=ONE_AFTER_THE_OTHER)
+_compiled_quickly: Any = _jit(_meta_steps, compiler_options=ONE_AFTER_THE_OTHER | QUICK_TO_COMPILE)
+
+
+def _program(training: MetaTraining) -> Any:
+    return _compiled_quickly if training.compile_quickly else _compiled
 
 
 def _updated(

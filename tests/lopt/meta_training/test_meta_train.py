@@ -25,7 +25,7 @@ from lopt.meta_gradients import (
     Unrolling,
 )
 from lopt.meta_gradients.vectors import vectors
-from lopt.meta_training import Fault, MetaTraining, init_meta_state, meta_train, problem_mesh
+from lopt.meta_training import Fault, MetaTraining, init_meta_state, meta_train, problem_mesh, steps
 from lopt.problems import Bowl
 
 CLASSES = concrete_classes(lopt.meta_gradients, MetaGradient)
@@ -163,6 +163,17 @@ def test_how_many_meta_steps_a_dispatch_has_changes_nothing(groups, getkey):
     one = trained(training, groups[:1], start, 7)
     more = dataclasses.replace(training, steps_per_dispatch=5)
     assert_same_bits(trained(more, groups[:1], start, 7), one)
+
+
+def test_compiling_quickly_changes_nothing_but_rounding(groups, getkey, monkeypatch):
+    training = MetaTraining(estimator(), decay_steps=50, steps_per_dispatch=3)
+    start = init_meta_state(training, OPTIMIZER, groups[:1], getkey())
+    one = meta_params_of(trained(training, groups[:1], start, 3))
+    # Or else another program would do.
+    monkeypatch.setattr(steps, "_compiled", None)
+    quickly = dataclasses.replace(training, compile_quickly=True)
+    other = meta_params_of(trained(quickly, groups[:1], start, 3))
+    np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
 
 
 def test_a_mesh_of_one_device_changes_nothing(groups, getkey):
