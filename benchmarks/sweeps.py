@@ -17,7 +17,7 @@ from lopt.networks.convnet import ConvNet
 from lopt.networks.mlp import MLP
 from lopt.problems.losses import cross_entropy
 
-STEPS, RECORD_EVERY, BATCH, MEASURED = 100, 10, 64, 512
+STEPS, RECORD_EVERY, BATCH, MEASURED = 300, 10, 64, 512
 RATES = tuple(float(rate) for rate in np.geomspace(1e-4, 3e-1, 8))
 SEEDS = 8
 
