@@ -66,7 +66,7 @@ lock: $(READY) ## make requirements.lock again (UPGRADE=1 takes the newest versi
 	@index=$${PIP_INDEX_URL:-$$($(PIP) config get global.index-url 2>/dev/null)}; \
 	$(RUN) -m uv pip compile pyproject.toml --output-file requirements.lock --quiet --universal \
 	  --python-version 3.11 --generate-hashes --no-annotate --no-header \
-	  --group pipeline --group dev $(if $(UPGRADE),--upgrade) $${index:+--default-index "$$index"}
+	  --group pipeline --group team --group dev $(if $(UPGRADE),--upgrade) $${index:+--default-index "$$index"}
 
 clean: ## remove the environment and all caches, but nothing that a run has made
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis \
