@@ -35,7 +35,7 @@ RUN /build/bin/python -m hatchling build --target wheel --directory /dist \
  && /build/bin/uv pip install --python /app/.venv/bin/python --no-cache --no-deps /dist/*.whl
 
 FROM python:${PYTHON}-slim
-RUN useradd --uid 1000 --create-home lopt && install --directory --owner lopt /app /data
+RUN useradd --uid 1000 --create-home lopt && install --directory --owner lopt /data
 WORKDIR /app
 COPY --from=build /app/.venv .venv
 COPY requirements.lock ./

@@ -45,6 +45,7 @@ class Postgres(NamedTuple):
             f"--pgdata={self.folder}/data",
             f"--username={environment['POSTGRES_USER']}",
             f"--pwfile={password}",
+            *environment["POSTGRES_INITDB_ARGS"].split(),
             "--auth=scram-sha-256",
             "--no-sync",
         )

@@ -50,6 +50,8 @@ class Team:
 
     def up(self) -> None:
         """Start everything in the order of compose.yaml, each when what it depends on is ready."""
+        for name in {self._volume(service) for service in self._services}:
+            (self.folder / name).mkdir(exist_ok=True)
         self.postgres.make()
         self._started["postgres"] = self.postgres.start()
         eventually(self.postgres.is_ready, self.log)
@@ -99,7 +101,6 @@ class Team:
         ports = self._ports
         if key in {"PGHOST", "PGPORT"}:
             return {"PGHOST": "127.0.0.1", "PGPORT": str(ports["postgres"])}[key]
-        volume = next(v for v in self._services[service]["volumes"] if v.endswith(":/data"))
         for there, here in {
             "0.0.0.0": "127.0.0.1",
             "prefect:4200": f"127.0.0.1:{ports['prefect']}",
@@ -108,10 +109,15 @@ class Team:
             "127.0.0.1:5000": f"127.0.0.1:{ports['mlflow']}",
             "--port=5000": f"--port={ports['mlflow']}",
             "127.0.0.1:8080": f"127.0.0.1:{ports['worker']}",
-            "/data": str(self.folder / volume.removesuffix(":/data")),
+            "/data": str(self.folder / self._volume(service)),
         }.items():
             value = value.replace(there, here)
         return str(ports["prefect"]) if value == "4200" else value
+
+    def _volume(self, service: str) -> str:
+        """Return the volume that a service has at /data, "" for one that has none."""
+        mounted = (volume.partition(":") for volume in self._services[service]["volumes"])
+        return "".join(name for name, _, place in mounted if place == "/data")
 
     def ask_prefect(self, path: str, **filters: Any) -> Any:
         return self._asked(httpx.post(f"{self.prefect}/api/{path}", json=filters, **self._prefect))
