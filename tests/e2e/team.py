@@ -119,8 +119,10 @@ class Team:
         mounted = (volume.partition(":") for volume in self._services[service]["volumes"])
         return "".join(name for name, _, place in mounted if place == "/data")
 
-    def ask_prefect(self, path: str, **filters: Any) -> Any:
-        return self._asked(httpx.post(f"{self.prefect}/api/{path}", json=filters, **self._prefect))
+    def ask_prefect(self, path: str, content: Any = None, **filters: Any) -> Any:
+        """Ask Prefect's API with filters, or with any other content."""
+        sent = filters if content is None else content
+        return self._asked(httpx.post(f"{self.prefect}/api/{path}", json=sent, **self._prefect))
 
     def flow_run(self, flow_run_id: str) -> dict[str, Any]:
         path = f"{self.prefect}/api/flow_runs/{flow_run_id}"

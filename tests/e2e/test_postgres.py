@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -58,6 +59,24 @@ def test_the_cycle_ends_in_the_registry_with_its_files_in_the_server_s_folder(te
     tags = {tag["key"]: tag["value"] for tag in run["data"]["tags"]}
     # Where a browser is, which is outside of the services.
     assert tags["prefect.flow_run_url"].startswith(f"{team.prefect}/")
+
+
+def test_a_schedule_has_its_next_runs_waiting(team: Team) -> None:
+    """Also with SQLite; but which runs Prefect plans depends on what the database is asked with."""
+    (night,) = team.ask_prefect(
+        "deployments/filter", flows={"name": {"any_": ["nightly-retraining"]}}
+    )
+    later = datetime.now(UTC) + timedelta(days=40)  # not while this test runs
+    cron = {"cron": f"0 0 {later.day} {later.month} *", "timezone": "Etc/UTC"}
+    schedules = [{"schedule": cron, "active": True}]
+    team.ask_prefect(f"deployments/{night['id']}/schedules", content=schedules)
+    wanted = {"deployments": {"id": {"any_": [night["id"]]}}}
+
+    def is_planned() -> bool:
+        runs = team.ask_prefect("flow_runs/filter", **wanted)
+        return any(later.date().isoformat() in run["expected_start_time"] for run in runs)
+
+    eventually(is_planned, team.log, seconds=300)
 
 
 def test_both_servers_ask_who_it_is(team: Team) -> None:
