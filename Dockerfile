@@ -1,4 +1,4 @@
-# One image for the flows, the worker and both servers.
+# One image for the flows, the workers and both servers.
 #   docker build --tag lopt:cpu .
 #   docker build --tag lopt:cuda --build-arg ACCELERATOR=cuda .
 # PIP_INDEX_URL and UV_DEFAULT_INDEX are the build arguments for another package index.
@@ -21,12 +21,12 @@ RUN python -m venv /build \
 # What the flows need and no tools for development: names from pyproject.toml, versions and hashes
 # from the lock. CUDA's own packages come with the locked JAX; the host brings only the driver.
 COPY pyproject.toml ./
-RUN case "$ACCELERATOR" in cpu) extras="" ;; cuda) extras="--extra cuda" ;; \
+RUN case "$ACCELERATOR" in cpu) set -- ;; cuda) set -- --extra cuda ;; \
       *) echo "ACCELERATOR is cpu or cuda, not $ACCELERATOR" >&2; exit 1 ;; esac \
  && python -m venv --without-pip /app/.venv \
  && /build/bin/uv pip install --python /app/.venv/bin/python --no-cache --link-mode copy \
       --compile-bytecode --constraint requirements.lock \
-      --requirements pyproject.toml --extra mlflow $extras --group pipeline
+      --requirements pyproject.toml --extra mlflow "$@" --group pipeline --group team
 
 # The library last: it changes most.
 COPY README.md ./
@@ -35,7 +35,7 @@ RUN /build/bin/python -m hatchling build --target wheel --directory /dist \
  && /build/bin/uv pip install --python /app/.venv/bin/python --no-cache --no-deps /dist/*.whl
 
 FROM python:${PYTHON}-slim
-RUN useradd --uid 1000 --create-home lopt && install --directory --owner lopt /app /data
+RUN useradd --uid 1000 --create-home lopt && install --directory --owner lopt /data
 WORKDIR /app
 COPY --from=build /app/.venv .venv
 COPY requirements.lock ./
@@ -43,6 +43,10 @@ COPY flows flows
 COPY tasks tasks
 COPY conf conf
 ENV PATH=/app/.venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 LOPT_HOME=/data
-USER lopt
+# By its number, which a cluster can tell from root's.
+USER 1000
 VOLUME /data
+# Of a server or worker whether LOPT_HEALTH_URL answers, otherwise whether /data takes files.
+HEALTHCHECK --interval=10s --timeout=10s --retries=12 --start-period=60s \
+  CMD ["python", "-m", "tasks.servers.health"]
 CMD ["python", "-m", "flows.full_cycle", "--conf", "conf/quick.yaml"]

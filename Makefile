@@ -18,7 +18,7 @@ READY := $(VENV)/.ready-$(shell printf %s '$(CURDIR)' | cksum | cut -d' ' -f1)
 unexport PYTHONPATH VIRTUAL_ENV PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down status test test-e2e test-all lint format bench lock clean
+.PHONY: help run up down status test test-e2e test-all lint format bench lock audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -66,7 +66,11 @@ lock: $(READY) ## make requirements.lock again (UPGRADE=1 takes the newest versi
 	@index=$${PIP_INDEX_URL:-$$($(PIP) config get global.index-url 2>/dev/null)}; \
 	$(RUN) -m uv pip compile pyproject.toml --output-file requirements.lock --quiet --universal \
 	  --python-version 3.11 --generate-hashes --no-annotate --no-header \
-	  --group pipeline --group dev $(if $(UPGRADE),--upgrade) $${index:+--default-index "$$index"}
+	  --no-emit-package pip --group pipeline --group team --group dev \
+	  $(if $(UPGRADE),--upgrade) $${index:+--default-index "$$index"}
+
+audit: $(READY) ## known vulnerabilities of the locked packages, where the index has a list of them
+	@$(RUN) .ci/audit.py
 
 clean: ## remove the environment and all caches, but nothing that a run has made
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis \

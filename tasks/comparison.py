@@ -113,7 +113,7 @@ def _release_digest(place: str) -> str:
             version = client.get_model_version(*name.rpartition("/")[::2])
     except MlflowException as error:
         raise SourceError(
-            f"{place} is no model version in {settings.tracking_uri()}: {error.message}"
+            f"{place} is no model version in {settings.tracking_place()}: {error.message}"
         ) from error
     if "release_digest" not in version.tags:
         raise SourceError(
@@ -135,6 +135,6 @@ def _downloaded(uri: str, aside: Path) -> Path:
         )
     except (MlflowException, OSError) as error:
         raise SourceError(
-            f"{uri} cannot be fetched from {settings.tracking_uri()}: {error}. Name the folder of "
-            "a report, runs:/ID of a run of evaluate-release, or models:/NAME/VERSION."
+            f"{uri} cannot be fetched from {settings.tracking_place()}: {error}. Name the folder "
+            "of a report, runs:/ID of a run of evaluate-release, or models:/NAME/VERSION."
         ) from error

@@ -45,7 +45,7 @@ def show_version(version: ModelVersionReference) -> None:
         "Look at the flows:",
         *_prefect_lines(),
         f"Use the optimizer in an environment of yours, after pip install {clone}:",
-        f"  export MLFLOW_TRACKING_URI={shlex.quote(settings.tracking_uri())}",
+        f"  export MLFLOW_TRACKING_URI={shlex.quote(settings.tracking_place())}",
         f'  optimizer = lopt.load("{version.uri}").transformation()  # for optax.adam(1e-3)',
     ]
     for line in lines:
@@ -92,7 +92,7 @@ def _numbers(figure: FigureReference) -> Table:
 
 def _mlflow_lines(place: str) -> list[str]:
     """Return how to start MLflow's server, unless there is one, and where a page of it is."""
-    store = settings.tracking_uri()
+    store = settings.tracking_place()
     # Without the workflow MLflow shows its pages for language models.
     page = f"/#/experiments/{tracking.experiment_id()}/{place}"
     if store.startswith("http"):

@@ -87,5 +87,5 @@ def show_mlflow_run(experiment_id: str, mlflow_run_id: str) -> None:
 
 def _address() -> str | None:
     """Return where a browser finds MLflow, `None` where it has no server."""
-    address = os.environ.get(UI_VARIABLE) or settings.tracking_uri()
+    address = os.environ.get(UI_VARIABLE) or settings.tracking_place()
     return address.rstrip("/") if address.startswith("http") else None

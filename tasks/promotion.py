@@ -105,7 +105,7 @@ def named(name: str, alias: str, version: str) -> ModelVersionReference:
         found = holder(name, version)
         if found is None:
             raise VersionError(
-                f"No version of {name} in {settings.tracking_uri()} has the alias {version!r}. "
+                f"No version of {name} in {settings.tracking_place()} has the alias {version!r}. "
                 "Name a version by its number."
             )
         return _reference(name, alias, found)
@@ -113,7 +113,7 @@ def named(name: str, alias: str, version: str) -> ModelVersionReference:
         tracking.client().get_model_version(name, version)
     except MlflowException as error:
         raise VersionError(
-            f"{name} has no version {version} in {settings.tracking_uri()}: {error.message}"
+            f"{name} has no version {version} in {settings.tracking_place()}: {error.message}"
         ) from error
     return _reference(name, alias, int(version))
 

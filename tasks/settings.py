@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from pathlib import Path
 
 from tasks.servers import running
@@ -58,6 +59,11 @@ def servers_root() -> Path:
 def tracking_uri() -> str:
     """Return where MLflow records: `MLFLOW_TRACKING_URI`, else SQLite under the home."""
     return os.environ.get("MLFLOW_TRACKING_URI") or _database()
+
+
+def tracking_place() -> str:
+    """Return the same as one may say it to anybody: without a user and a password in it."""
+    return re.sub("(?<=://)[^/]*@", "", tracking_uri())
 
 
 def backend_store_uri() -> str:

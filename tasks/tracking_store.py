@@ -42,7 +42,7 @@ def experiment_id() -> str:
     if found.lifecycle_stage == "deleted":
         raise TrackingError(
             f"The experiment {EXPERIMENT!r} was deleted in MLflow, so nothing can be recorded. "
-            f"Restore it: MLFLOW_TRACKING_URI={settings.tracking_uri()} "
+            f"Restore it: MLFLOW_TRACKING_URI={settings.tracking_place()} "
             f"mlflow experiments restore --experiment-id {found.experiment_id}"
         )
     return str(found.experiment_id)

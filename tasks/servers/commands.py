@@ -1,4 +1,4 @@
-"""`make up`, `make down` and `make status`."""
+"""`make up`, `make down` and `make status`, and the deployments alone for a server elsewhere."""
 
 import os
 import sys
@@ -70,6 +70,20 @@ def status() -> bool:
     _say([f"{name:8} {one.state.lower():9} {one.words}" for name, one in statuses.items()])
     _say([f"Prefect  {found.prefect}", f"MLflow   {found.mlflow}", f"Logs     {folder}"])
     return all(one.state == "RUNNING" for one in statuses.values())
+
+
+def declare() -> None:
+    """Make the deployments of somebody else's server as the file says."""
+    if not os.environ.get("PREFECT_API_URL"):
+        raise ServersError(
+            "PREFECT_API_URL is not set, so there is no server to declare the deployments in. "
+            "Set it to the server's address, http://HOST:4200/api; make up does it all by itself."
+        )
+    settings.set_environment()
+    from tasks.deployments import declare_deployments
+
+    names = declare_deployments()
+    _say([f"Declared {len(names)} deployments in {os.environ['PREFECT_API_URL']}"])
 
 
 def _writable() -> Path:

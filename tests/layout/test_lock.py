@@ -28,7 +28,8 @@ def test_every_entry_is_one_exact_version_with_a_hash():
 def declared() -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     groups = project["dependency-groups"]
-    wanted = [*project["project"]["dependencies"], *groups["pipeline"], *groups["dev"]]
+    inside = [text for group in ("pipeline", "team", "dev") for text in groups[group]]
+    wanted = [*project["project"]["dependencies"], *inside]
     return [Requirement(text) for text in wanted]
 
 

@@ -10,6 +10,11 @@ def test_a_run_has_a_page_where_mlflow_has_a_server(monkeypatch: pytest.MonkeyPa
     assert links.mlflow_page("1", "0a1b") == f"http://127.0.0.1:5000/{RUN}"
 
 
+def test_a_page_s_address_holds_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ann:s3cret@mlflow.example:5000")
+    assert links.mlflow_page("1", "0a1b") == f"https://mlflow.example:5000/{RUN}"
+
+
 def test_a_file_of_a_run_has_an_address_where_the_run_has_a_page(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -35,3 +35,22 @@ def test_what_the_user_has_set_is_left_alone(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     assert settings.tracking_uri() == "http://127.0.0.1:5000"
     assert settings.artifact_location() is None
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            "postgresql+psycopg://lopt:s3%2Fcret@db:5432/mlflow",
+            "postgresql+psycopg://db:5432/mlflow",
+        ),
+        ("http://ann:s3cret@127.0.0.1:5000", "http://127.0.0.1:5000"),
+        ("http://127.0.0.1:5000/@ann", "http://127.0.0.1:5000/@ann"),
+        ("sqlite:////home/a@b/mlflow.db", "sqlite:////home/a@b/mlflow.db"),
+    ],
+)
+def test_where_mlflow_records_is_said_without_a_password(
+    monkeypatch: pytest.MonkeyPatch, given: str, said: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
+    assert settings.tracking_place() == said

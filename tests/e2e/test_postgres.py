@@ -1,0 +1,128 @@
+"""compose.yaml without containers: PostgreSQL under both servers, logins, and a whole cycle."""
+
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.e2e import postgres
+from tests.e2e.operators import SECONDS, eventually
+from tests.e2e.team import Team
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(3 * SECONDS),
+    pytest.mark.skipif(
+        postgres.programs() is None or postgres.owner() is None,
+        reason="PostgreSQL is not installed as Debian does it (package postgresql)",
+    ),
+]
+ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+
+@pytest.fixture(scope="module")
+def team() -> Iterator[Team]:
+    """A team whose worker has done a whole cycle."""
+    with tempfile.TemporaryDirectory(prefix="lopt-") as folder:
+        # PostgreSQL's own user has to come through.
+        Path(folder).chmod(0o711)
+        found = Team(Path(folder))
+        try:
+            found.up()
+            (cycle,) = found.ask_prefect(
+                "deployments/filter", flows={"name": {"any_": ["full-cycle"]}}
+            )
+            run = found.ask_prefect(f"deployments/{cycle['id']}/create_flow_run")["id"]
+            eventually(lambda: found.flow_run(run)["state_type"] in ENDED, found.log)
+            assert found.flow_run(run)["state_type"] == "COMPLETED", found.log()
+            yield found
+        finally:
+            found.down()
+
+
+def champion(team: Team) -> dict[str, str]:
+    """The version that the cycle has registered."""
+    asked = {"name": "learned-optimizer", "alias": "champion"}
+    return dict(team.ask_mlflow("registered-models/alias", **asked)["model_version"])
+
+
+def test_the_cycle_ends_in_the_registry_with_its_files_in_the_server_s_folder(team: Team) -> None:
+    version = champion(team)
+    assert version["version"] == "1"
+    run = team.ask_mlflow("runs/get", run_id=version["run_id"])["run"]
+    assert run["info"]["artifact_uri"].startswith("mlflow-artifacts:/")
+    assert list((team.folder / "mlflow" / "artifacts").rglob("meta_params.safetensors"))
+    tags = {tag["key"]: tag["value"] for tag in run["data"]["tags"]}
+    # Where a browser is, which is outside of the services.
+    assert tags["prefect.flow_run_url"].startswith(f"{team.prefect}/")
+
+
+def test_a_schedule_has_its_next_runs_waiting(team: Team) -> None:
+    """Also with SQLite; but which runs Prefect plans depends on what the database is asked with."""
+    (night,) = team.ask_prefect(
+        "deployments/filter", flows={"name": {"any_": ["nightly-retraining"]}}
+    )
+    later = datetime.now(UTC) + timedelta(days=40)  # not while this test runs
+    cron = {"cron": f"0 0 {later.day} {later.month} *", "timezone": "Etc/UTC"}
+    schedules = [{"schedule": cron, "active": True}]
+    team.ask_prefect(f"deployments/{night['id']}/schedules", content=schedules)
+    wanted = {"deployments": {"id": {"any_": [night["id"]]}}}
+
+    def is_planned() -> bool:
+        runs = team.ask_prefect("flow_runs/filter", **wanted)
+        return any(later.date().isoformat() in run["expected_start_time"] for run in runs)
+
+    eventually(is_planned, team.log, seconds=300)
+
+
+def test_both_servers_ask_who_it_is(team: Team) -> None:
+    pages = (f"{team.prefect}/api/flow_runs/filter", f"{team.mlflow}/api/2.0/mlflow/runs/search")
+    for page in pages:
+        for auth in (None, ("operator", "wrong"), ("admin", "wrong")):
+            asked = httpx.post(page, json={"experiment_ids": ["1"]}, auth=auth, timeout=60)
+            assert asked.status_code == httpx.codes.UNAUTHORIZED, page
+
+
+def dumps(team: Team) -> dict[str, str]:
+    return {name: team.postgres.dump(name) for name in ("prefect", "mlflow", "mlflow_auth")}
+
+
+def test_all_that_was_recorded_is_in_postgresql_and_no_password_is(team: Team) -> None:
+    recorded = dumps(team)
+    assert "full-cycle" in recorded["prefect"]
+    assert champion(team)["run_id"] in recorded["mlflow"]
+    assert "admin" in recorded["mlflow_auth"]
+    assert not list(team.folder.rglob("*.db"))
+    found = [(name, text.find(one)) for name, text in recorded.items() for one in team.secrets()]
+    assert [place for place in found if place[1] >= 0] == []
+
+
+def test_no_password_is_in_a_file_or_a_log(team: Team) -> None:
+    paths = [path for path in team.folder.rglob("*") if path.is_file()]
+    kept = [path for path in paths if not path.is_relative_to(team.folder / "postgres" / "data")]
+    names = {path.name for path in kept}
+    assert {"prefect.log", "mlflow.log", "worker.log", "postgres.log", "config.json"} <= names
+    texts = {path: path.read_bytes() for path in kept}
+    wanted = [one.encode() for one in team.secrets()]
+    assert [path for path, text in texts.items() if any(one in text for one in wanted)] == []
+
+
+def test_no_password_is_in_a_command_line(team: Team) -> None:
+    lines = [" ".join(process.cmdline()) for process in team.processes()]
+    assert any("basic-auth" in line for line in lines)
+    assert any("worker start" in line for line in lines)
+    assert [line for line in lines if any(one in line for one in team.secrets())] == []
+
+
+def test_nobody_outside_of_this_machine_can_reach_it(team: Team) -> None:
+    listening = {
+        connection.laddr.ip
+        for process in team.processes()
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
