@@ -1,4 +1,4 @@
-"""`python -m tasks.servers up`, `down` or `status`: what cannot be done is said in one line."""
+"""`python -m tasks.servers up`, `down`, `status`, `declare`: what cannot be done is one line."""
 
 import argparse
 import signal
@@ -14,7 +14,7 @@ from tasks.processes import REFUSED
 def main() -> None:
     """Do what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m tasks.servers", description=__doc__)
-    parser.add_argument("command", choices=["up", "down", "status"])
+    parser.add_argument("command", choices=["up", "down", "status", "declare"])
     command = parser.parse_args().command
     signal.signal(signal.SIGTERM, _exit)
     try:
@@ -38,6 +38,9 @@ def _do(command: str) -> int:
 
     if command == "status":
         return 0 if commands.status() else 1
+    if command == "declare":
+        commands.declare()
+        return 0
     getattr(commands, command)(read_servers())
     return 0
 

@@ -72,6 +72,16 @@ def status() -> bool:
     return all(one.state == "RUNNING" for one in statuses.values())
 
 
+def declare() -> None:
+    """Make the deployments of the file in the server that is up, or that PREFECT_API_URL names."""
+    settings.set_environment()
+    if not os.environ.get("PREFECT_API_URL"):
+        raise ServersError("No server of Prefect is known: make up, or set PREFECT_API_URL.")
+    from tasks.deployments import declare_deployments
+
+    _say([f"Declared: {', '.join(declare_deployments())}"])
+
+
 def _writable() -> Path:
     settings.refuse_odd(settings.home())
     folder = settings.servers_root()

@@ -79,3 +79,11 @@ def test_a_port_that_is_none_is_one_line() -> None:
     assert run.stderr == (
         "prefect_port: 70000 is not allowed; allowed: an integer from 1 to 65535\n"
     )
+
+
+def test_deployments_are_declared_only_where_a_server_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    with pytest.raises(ServersError, match="make up, or set PREFECT_API_URL"):
+        commands.declare()
