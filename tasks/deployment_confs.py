@@ -9,11 +9,14 @@ from pydantic import Field, ValidationError, model_validator
 from tasks import settings
 from tasks.conf_errors import ConfError
 from tasks.confs import StageConf
+from tasks.together import MOST_PROCESSES
 from tasks.yaml_files import YamlError, read_yaml
 
 FILE_VARIABLE = "LOPT_DEPLOYMENTS"
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=60)]
 Limit = Annotated[int, Field(ge=1, le=1000)]
+DIVISIBLE = ("full_cycle", "meta_train")
+"""Flows that several processes can work on."""
 
 
 class QueueConf(StageConf):
@@ -28,12 +31,25 @@ class WorkPoolConf(StageConf):
     """Where the runs of all deployments wait for a worker."""
 
     name: Name = Field(default="lopt", description="Name of the work pool.")
+    kind: Name = Field(
+        default="process", description="What its workers start: processes, or jobs of a cluster."
+    )
+    template: str | None = Field(
+        default=None,
+        description="File of conf/ with the base job template; null for that of processes.",
+    )
     concurrency_limit: Limit | None = Field(
         default=None, description="Runs of all queues at once; null for any number."
     )
     queues: dict[Name, QueueConf] = Field(
         default={}, description="Queues of the pool by name, such as one for all that meta-trains."
     )
+
+    @model_validator(mode="after")
+    def _described(self) -> "WorkPoolConf":
+        if self.kind != "process" and self.template is None:
+            raise ValueError(f"kind: {self.kind!r} needs a template; Prefect's own knows no lopt")
+        return self
 
 
 class ScheduleConf(StageConf):
@@ -79,12 +95,32 @@ class DeploymentConf(StageConf):
     parameters: dict[str, Any] = Field(
         default={}, description="Values of parameters that no conf has."
     )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=MOST_PROCESSES,
+        description="Processes on the worker's host that meta-train together.",
+    )
+    job_variables: dict[str, Any] = Field(
+        default={}, description="Values of variables of the work pool's template, such as an image."
+    )
     concurrency_limit: Limit | None = Field(
         default=None, description="Runs of this deployment at once; the others wait."
     )
     schedule: ScheduleConf | None = Field(
         default=None, description="When it is run by itself; null for never."
     )
+
+    @model_validator(mode="after")
+    def _divisible(self) -> "DeploymentConf":
+        if self.processes > 1 and self.flow not in DIVISIBLE:
+            raise ValueError(
+                f"processes: {self.processes} is not allowed for {self.flow}; allowed: 1, or one "
+                f"of the flows {', '.join(DIVISIBLE)}"
+            )
+        if self.processes > 1 and "command" in self.job_variables:
+            raise ValueError("processes and job_variables.command: allowed is one of the two")
+        return self
 
 
 class DeploymentsConf(StageConf):

@@ -1,13 +1,15 @@
 """The deployments of conf/operations/deployments.yaml, in Prefect's server."""
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
-from tasks import settings
+from tasks import settings, together
 from tasks.conf_files import SECTIONS, read_conf
 from tasks.deployment_confs import (
     DeploymentConf,
     DeploymentsConf,
     ScheduleConf,
+    WorkPoolConf,
     read_deployments,
 )
 from tasks.forms import form_schema
@@ -35,7 +37,7 @@ def declare_deployments() -> list[str]:
     with get_client(sync_client=True) as client:
         declare_work_pool(client, conf.work_pool)
         names = [
-            _declare(client, conf.work_pool.name, *one)
+            _declare(client, conf.work_pool, *one)
             for one in zip(conf.deployments, flows, parameters, strict=True)
         ]
         _remove_others(client, conf, names)
@@ -64,7 +66,7 @@ def filled_in(conf: DeploymentConf) -> dict[str, Any]:
 
 def _declare(
     client: "SyncPrefectClient",
-    work_pool: str,
+    work_pool: WorkPoolConf,
     conf: DeploymentConf,
     flow: "Flow[..., Any]",
     parameters: dict[str, Any],
@@ -79,10 +81,9 @@ def _declare(
         parameters=parameters,
         concurrency_limit=conf.concurrency_limit,
         schedules=_schedules(conf.schedule, _switch(client, f"{flow.name}/{conf.name}")),
-        work_pool_name=work_pool,
+        work_pool_name=work_pool.name,
         work_queue_name=conf.queue,
-        # Confs name their files from the repository's root.
-        job_variables={"working_dir": str(settings.REPOSITORY)},
+        job_variables=job_variables(work_pool, conf),
         # By the name of its module: a flow's folder on the path would hide other modules.
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
@@ -90,6 +91,22 @@ def _declare(
     schema = form_schema(flow.parameters.model_dump(exclude_unset=True))
     client.update_deployment(deployment_id, DeploymentUpdate(parameter_openapi_schema=schema))
     return deployment.full_name
+
+
+def job_variables(work_pool: WorkPoolConf, conf: DeploymentConf) -> dict[str, Any]:
+    """Return what a worker of the pool is told of the process or job to start.
+
+    **Example**
+
+    ```python
+    job_variables(WorkPoolConf(), conf)["working_dir"]  # where conf/ is
+    ```
+    """
+    # Confs name their files from the repository's root; an image has its own.
+    said = {"working_dir": str(settings.REPOSITORY)} if work_pool.kind == "process" else {}
+    if conf.processes > 1:
+        said["command"] = shlex.join(together.command(conf.processes))
+    return {**said, **conf.job_variables}
 
 
 def _switch(client: "SyncPrefectClient", name: str) -> bool | None:

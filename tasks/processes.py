@@ -249,7 +249,8 @@ def refuse_elsewhere() -> None:
     raise ConfError(
         [
             f"{' or '.join(hosts.named())}: names several processes; allowed: only where "
-            "the flow's command, python -m flows.NAME, is started on each host"
+            "the flow's command, python -m flows.NAME, is started on each host, or a worker's "
+            "command is python -m tasks.together"
         ]
     )
 

@@ -73,17 +73,13 @@ def status() -> bool:
 
 
 def declare() -> None:
-    """Make the deployments of somebody else's server as the file says."""
-    if not os.environ.get("PREFECT_API_URL"):
-        raise ServersError(
-            "PREFECT_API_URL is not set, so there is no server to declare the deployments in. "
-            "Set it to the server's address, http://HOST:4200/api; make up does it all by itself."
-        )
+    """Make the deployments of the file in the server that is up, or that PREFECT_API_URL names."""
     settings.set_environment()
+    if not os.environ.get("PREFECT_API_URL"):
+        raise ServersError("No server of Prefect is known: make up, or set PREFECT_API_URL.")
     from tasks.deployments import declare_deployments
 
-    names = declare_deployments()
-    _say([f"Declared {len(names)} deployments in {os.environ['PREFECT_API_URL']}"])
+    _say([f"Declared: {', '.join(declare_deployments())}"])
 
 
 def _writable() -> Path:

@@ -74,13 +74,14 @@ class Operator(NamedTuple):
         found.raise_for_status()
         return found.json()
 
-    def deployment(self, flow: str) -> dict[str, Any]:
-        (found,) = self.ask("deployments/filter", flows={"name": {"any_": [flow]}})
-        return dict(found)
+    def deployment(self, flow: str, name: str = "tiny") -> dict[str, Any]:
+        found = self.ask("deployments/filter", flows={"name": {"any_": [flow]}})
+        (one,) = [dict(one) for one in found if one["name"] == name]
+        return one
 
-    def start(self, flow: str, **parameters: Any) -> str:
+    def start(self, flow: str, name: str = "tiny", **parameters: Any) -> str:
         """Start a deployment as its form does; the id of the flow run."""
-        path = f"deployments/{self.deployment(flow)['id']}/create_flow_run"
+        path = f"deployments/{self.deployment(flow, name)['id']}/create_flow_run"
         return str(self.ask(path, parameters=parameters)["id"])
 
     def flow_run(self, flow_run_id: str) -> dict[str, Any]:
@@ -98,6 +99,11 @@ class Operator(NamedTuple):
 
     def state(self, flow_run_id: str) -> str:
         return str(self.flow_run(flow_run_id)["state_type"])
+
+    def warnings(self, flow_run_id: str) -> list[str]:
+        """What the page of a flow run shows as a warning or worse."""
+        only = {"flow_run_id": {"any_": [flow_run_id]}, "level": {"ge_": 30}}
+        return [str(one["message"]) for one in self.ask("logs/filter", logs=only)]
 
     def log(self) -> str:
         """The ends of all logs, for whoever wants to know why it went wrong."""

@@ -63,6 +63,28 @@ def test_a_night_has_a_challenger_and_the_champion_is_changed_and_rolled_back_by
     assert champion(operator) == first
 
 
+def test_a_schedule_s_next_run_waits_in_prefect_for_its_time(operator: Operator) -> None:
+    operator.up()
+    deployment = operator.deployment("roll-back")
+    path = f"{operator.prefect}/api/deployments/{deployment['id']}/schedules"
+    once_a_year = {"schedule": {"cron": "0 3 1 1 *", "timezone": "Etc/UTC"}, "active": True}
+    (schedule,) = httpx.post(path, json=[once_a_year], timeout=60).raise_for_status().json()
+    only = {
+        "deployment_id": {"any_": [deployment["id"]]},
+        "state": {"type": {"any_": ["SCHEDULED"]}},
+    }
+
+    def waiting() -> list[str]:
+        found = operator.ask("flow_runs/filter", flow_runs=only)
+        return [str(one["expected_start_time"]) for one in found if one["auto_scheduled"]]
+
+    try:
+        eventually(lambda: bool(waiting()), operator.log, 300)
+        assert all("-01-01T03:00:00" in time for time in waiting())
+    finally:
+        httpx.delete(f"{path}/{schedule['id']}", timeout=60).raise_for_status()
+
+
 def test_the_schedule_has_its_time_zone_and_its_switch_stays_as_a_person_left_it(
     operator: Operator,
 ) -> None:

@@ -81,9 +81,9 @@ def test_a_port_that_is_none_is_one_line() -> None:
     )
 
 
-def test_deployments_are_declared_only_where_a_server_is_named(
+def test_deployments_are_declared_only_where_a_server_is_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    with pytest.raises(ServersError, match="PREFECT_API_URL is not set, so there is no server"):
+    with pytest.raises(ServersError, match="make up, or set PREFECT_API_URL"):
         commands.declare()
