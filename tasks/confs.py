@@ -202,11 +202,6 @@ class MetaTrainingConf(StageConf):
         default=False,
         description="Whether to divide each group's meta-gradient by a running mean of its norm.",
     )
-    compile_quickly: bool = Field(
-        default=False,
-        description="Compile for a processor in two thirds of the time, for short runs: evolution "
-        "strategies may then take two fifths longer, backpropagation hardly.",
-    )
     explosion_factor: float = Field(
         default=1e6,
         gt=1,

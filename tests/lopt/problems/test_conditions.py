@@ -24,7 +24,8 @@ from tests.lopt.trees import assert_equal
 
 KEY = jax.random.key(0)
 QUADRATIC = Quadratic(dimensions=5, key=KEY)
-step = jax.jit(loss_and_gradient)
+# To the last bit only with the loops that XLA makes where it is not told to compile quickly.
+step = jax.jit(loss_and_gradient, compiler_options={"xla_cpu_use_fusion_emitters": True})
 
 
 @pytest.mark.parametrize(
