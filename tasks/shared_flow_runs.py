@@ -39,7 +39,11 @@ def work(flow_run_id: str) -> None:
         if found is not None and not found.leads:
             follow(found, conf)
         sys.argv = [ENGINE, flow_run_id]
-        runpy.run_module(ENGINE, run_name="__main__")
+        try:
+            runpy.run_module(ENGINE, run_name="__main__")
+        except BaseException:
+            _note_cancellation(UUID(flow_run_id))
+            raise
 
 
 def _given(flow_run_id: UUID) -> "tuple[Flow[..., Any], dict[str, Any]]":
@@ -48,6 +52,22 @@ def _given(flow_run_id: UUID) -> "tuple[Flow[..., Any], dict[str, Any]]":
 
     flow_run, flow = load_flow_and_flow_run(flow_run_id)
     return flow, flow.validate_parameters(flow_run.parameters or {})
+
+
+def _note_cancellation(flow_run_id: UUID) -> None:
+    """Make a run cancelled that was to be, and that Prefect's engine calls crashed.
+
+    It heeds the wish only where SIGTERM is handled by itself, and while several processes take
+    meta-steps the signal is handled by `tasks.stopping`.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.states import Cancelled
+
+    with get_client(sync_client=True) as client:
+        *_, before, last = [None, None, *client.read_flow_run_states(flow_run_id)]
+        if before is not None and before.is_cancelling() and last.is_crashed():
+            cancelled: Any = Cancelled(message="All processes have ended, with a checkpoint.")
+            client.set_flow_run_state(flow_run_id, cancelled, force=True)
 
 
 def _refuse(flow_run_id: UUID, error: ConfError) -> int:

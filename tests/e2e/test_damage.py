@@ -61,6 +61,7 @@ def finished(operator: Operator) -> Training:
     operator.up()
     training = Training(operator, 2 * SEGMENT)
     assert training.ends() == "COMPLETED", operator.log()
+    assert training.folder.is_dir()
     return training
 
 

@@ -26,6 +26,7 @@ class Training:
             "seed": next(seeds),
         }
         self._known = self._folders()
+        self._folder: Path | None = None
         self.begin()
 
     def begin(self) -> None:
@@ -43,8 +44,10 @@ class Training:
 
     @property
     def folder(self) -> Path:
-        (found,) = self._folders() - self._known
-        return found
+        if self._folder is None:
+            # Before another one begins.
+            (self._folder,) = self._folders() - self._known
+        return self._folder
 
     def reaches(self, meta_step: int) -> None:
         """Wait for a checkpoint of this meta-step or a later one."""

@@ -59,10 +59,10 @@ def test_each_process_here_has_a_number_of_its_own_and_all_end_with_the_first(
         assert (tmp_path / other).read_text() == f"{other} 3 {address}"
 
 
-def test_a_conf_that_is_refused_before_the_flow_begins_is_said_in_prefect(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    states: list[Any] = []
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """The states that Prefect is told of, without a server; `history` of it is what it knows."""
+    said: list[tuple[str, str]] = []
 
     class Client:
         def __enter__(self) -> "Client":
@@ -70,10 +70,47 @@ def test_a_conf_that_is_refused_before_the_flow_begins_is_said_in_prefect(
 
         def __exit__(self, *arguments: object) -> None: ...
 
+        def read_flow_run_states(self, flow_run_id: object) -> list[Any]:
+            return list(history)
+
         def set_flow_run_state(self, flow_run_id: object, state: Any, force: bool) -> None:
-            states.append((flow_run_id, state.type.value, state.message, force))
+            assert force
+            said.append((state.type.value, state.message))
 
     monkeypatch.setattr("prefect.client.orchestration.get_client", lambda sync_client: Client())
+    history.clear()
+    return said
+
+
+history: list[Any] = []
+
+
+@pytest.mark.parametrize(
+    ("names", "is_noted"),
+    [
+        (["Pending", "Running", "Cancelling", "Crashed"], True),
+        (["Pending", "Running", "Crashed"], False),
+        (["Pending", "Running", "Cancelling", "Completed"], False),
+        (["Pending"], False),
+    ],
+)
+def test_a_run_is_cancelled_only_if_somebody_has_cancelled_it(
+    names: list[str], is_noted: bool, told: list[tuple[str, str]]
+) -> None:
+    import prefect.states
+
+    cancelling = prefect.states.State(type=prefect.states.StateType.CANCELLING)
+    known = {"Cancelling": lambda: cancelling}
+    history.extend(known.get(name, getattr(prefect.states, name, None))() for name in names)
+    shared_flow_runs._note_cancellation(uuid4())
+    assert [state for state, _ in told] == (["CANCELLED"] if is_noted else [])
+
+
+def test_a_conf_that_is_refused_before_the_flow_begins_is_said_in_prefect(
+    told: list[tuple[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     flow = SimpleNamespace(
         parameters=SimpleNamespace(properties={"meta_training": {}, "run_directory": {}}),
         fn=SimpleNamespace(__name__="meta_train"),
@@ -92,10 +129,10 @@ def test_a_conf_that_is_refused_before_the_flow_begins_is_said_in_prefect(
     assert ending.value.code == REFUSED
     assert given == [(["meta_training"], "meta_train")]
     said = "one: 1 is not allowed\ntwo: 2 is not allowed"
-    assert states == [(flow_run_id, "FAILED", said, True)]
+    assert told == [("FAILED", said)]
     assert capsys.readouterr().err == said + "\n"
     # Only process 0 is the run in Prefect.
     monkeypatch.setenv("JAX_PROCESS_ID", "1")
     with pytest.raises(SystemExit):
         shared_flow_runs.work(str(flow_run_id))
-    assert len(states) == 1
+    assert len(told) == 1
