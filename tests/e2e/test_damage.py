@@ -8,6 +8,7 @@ import pytest
 
 from tests.e2e.operators import SECONDS, Operator, eventually
 from tests.e2e.trainings import ENDED, SEGMENT, Training, cancel
+from tests.harms import cut_in_half, flip_a_byte
 
 pytestmark = [
     pytest.mark.e2e,
@@ -17,16 +18,6 @@ pytestmark = [
 
 Harm = Callable[[Path], None]
 FOLDERS = ("datasets", "ensembles", "runs", "mlartifacts")
-
-
-def flip_a_byte(file: Path) -> None:
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
-
-
-def cut_in_half(file: Path) -> None:
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
 harms = pytest.mark.parametrize("harm", [flip_a_byte, cut_in_half])

@@ -12,6 +12,7 @@ import pytest
 from tests.e2e import postgres
 from tests.e2e.operators import SECONDS, eventually
 from tests.e2e.team import Team
+from tests.e2e.trainings import ENDED
 
 pytestmark = [
     pytest.mark.e2e,
@@ -21,7 +22,6 @@ pytestmark = [
         reason="PostgreSQL is not installed as Debian does it (package postgresql)",
     ),
 ]
-ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
 @pytest.fixture(scope="module")

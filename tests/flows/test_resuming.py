@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.flows.command_runs import SECONDS, CommandRun
+from tests.harms import cut_in_half, flip_a_byte
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(600)]
 
@@ -67,18 +68,8 @@ def test_a_signal_ends_a_run_with_a_whole_checkpoint_and_a_line(
     assert not run.is_released()
 
 
-def flip_a_byte(file: Path) -> None:
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
-
-
-def truncate(file: Path) -> None:
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("harm", [flip_a_byte, truncate])
+@pytest.mark.parametrize("harm", [flip_a_byte, cut_in_half])
 def test_a_damaged_newest_checkpoint_is_named_and_that_before_ends_with_the_same_bits(
     begin: Begin, harm: Callable[[Path], None]
 ) -> None:
