@@ -1,10 +1,11 @@
 """Telling people of a flow that has failed: in its log, and by a webhook of the environment."""
 
 import os
-import re
 from typing import TYPE_CHECKING, Any
 
 from prefect.logging.loggers import flow_run_logger
+
+from tasks.settings import without_passwords
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -44,18 +45,6 @@ def tell(text: str, flow_run: "FlowRun") -> str | None:
         # Without the address, which may be a secret: the error's own text has it.
         return f"{WEBHOOK_VARIABLE} could not be told: {type(error).__name__}"
     return None
-
-
-def without_passwords(text: str) -> str:
-    """Return a text without the users and passwords of the addresses in it.
-
-    **Example**
-
-    ```python
-    without_passwords("http://me:secret@127.0.0.1 is away")  # 'http://127.0.0.1 is away'
-    ```
-    """
-    return re.sub(r"://[^/\s]*@", "://", text)
 
 
 def _page(flow_run: "FlowRun") -> str:

@@ -63,7 +63,19 @@ def tracking_uri() -> str:
 
 def tracking_place() -> str:
     """Return the same as one may say it to anybody: without a user and a password in it."""
-    return re.sub("(?<=://)[^/]*@", "", tracking_uri())
+    return without_passwords(tracking_uri())
+
+
+def without_passwords(text: str) -> str:
+    """Return a text without the users and passwords of the addresses in it.
+
+    **Example**
+
+    ```python
+    without_passwords("http://me:secret@127.0.0.1 is away")  # 'http://127.0.0.1 is away'
+    ```
+    """
+    return re.sub(r"://[^/\s]*@", "://", text)
 
 
 def backend_store_uri() -> str:
