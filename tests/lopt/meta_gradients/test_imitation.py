@@ -31,6 +31,7 @@ from lopt.meta_gradients.vectors import vectors
 from lopt.meta_training import MetaTraining, init_meta_state, meta_train
 from lopt.problems import Bowl, Quadratic
 from lopt.unroll import begin
+from tests.lopt.loops import OF_ONE_KIND
 
 STEPS, PROBLEMS = 3, 8
 OPTIMIZER = LearnedAdam.release(key=jax.random.key(0))
@@ -58,9 +59,7 @@ def quadratics():
     return draw_ensemble([entry], seed=0).groups()[0]
 
 
-# Bit for bit, two programs have to compute what they share in loops of the same kind: those that
-# XLA makes where it is not told to compile quickly.
-@eqx.filter_jit(compiler_options={"xla_cpu_use_fusion_emitters": True})
+@eqx.filter_jit(compiler_options=OF_ONE_KIND)
 def estimate(estimator, optimizer, group, state):
     return estimator.estimate(optimizer, group, state, jnp.array(0))
 

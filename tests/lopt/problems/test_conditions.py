@@ -20,12 +20,12 @@ from lopt.problems import (
 from lopt.problems.conditions import Conditions
 from lopt.problems.programs import program_digest
 from lopt.problems.quadratics import Saddle
+from tests.lopt.loops import OF_ONE_KIND
 from tests.lopt.trees import assert_equal
 
 KEY = jax.random.key(0)
 QUADRATIC = Quadratic(dimensions=5, key=KEY)
-# To the last bit only with the loops that XLA makes where it is not told to compile quickly.
-step = jax.jit(loss_and_gradient, compiler_options={"xla_cpu_use_fusion_emitters": True})
+step = jax.jit(loss_and_gradient, compiler_options=OF_ONE_KIND)
 
 
 @pytest.mark.parametrize(
