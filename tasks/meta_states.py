@@ -44,8 +44,7 @@ def training_of(conf: MetaTrainingConf) -> "MetaTraining":
         groups_per_step=conf.groups_per_meta_step or None,
         steps_per_dispatch=conf.meta_steps_per_dispatch,
         equal_groups=conf.equal_groups,
-        # Others would take up to two fifths longer to run.
-        compile_quickly=conf.estimator == "TruncatedBackprop",
+        compile_quickly=conf.compile_quickly,
     )
 
 

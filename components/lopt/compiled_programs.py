@@ -15,8 +15,8 @@ LIMIT = Path("/proc/sys/vm/max_map_count")
 QUICK_TO_COMPILE = {"xla_cpu_use_fusion_emitters": False}
 """Options with which XLA compiles large programs for a CPU in two thirds of the time.
 
-What they then take to run is as long for backpropagation, within a tenth, and up to two fifths
-longer for evolution strategies (LOG.md, 2026-11-26). Without effect on other devices.
+To run they then take from as long to a fifth longer for backpropagation, by the architecture, and
+up to two fifths longer for evolution strategies (LOG.md, 2026-11-26). Other devices ignore it.
 """
 
 

@@ -56,6 +56,7 @@ def test_settings_of_the_engine_are_those_of_the_conf() -> None:
         groups_per_meta_step=2,
         meta_steps_per_dispatch=5,
         equal_groups=True,
+        compile_quickly=False,
         explosion_factor=1e3,
     )
     training = training_of(conf)
@@ -65,12 +66,9 @@ def test_settings_of_the_engine_are_those_of_the_conf() -> None:
     assert training.estimator.unrolling.explosion_factor == 1e3
     assert (training.groups_per_step, training.steps_per_dispatch) == (2, 5)
     assert training.equal_groups
+    assert not training.compile_quickly
     assert training_of(MetaTrainingConf()).groups_per_step is None
-
-
-def test_only_what_runs_no_slower_for_it_is_compiled_quickly() -> None:
     assert training_of(MetaTrainingConf()).compile_quickly
-    assert not training_of(MetaTrainingConf(estimator="PersistentES")).compile_quickly
 
 
 def test_imitation_goes_beside_the_estimator_that_is_named() -> None:
