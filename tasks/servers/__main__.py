@@ -1,4 +1,7 @@
-"""`python -m tasks.servers up`, `down`, `status` or `declare`: what cannot be done is one line."""
+"""`python -m tasks.servers up`, `down`, `status`, `declare` or `watch`.
+
+What cannot be done is one line.
+"""
 
 import argparse
 import signal
@@ -14,7 +17,7 @@ from tasks.processes import REFUSED
 def main() -> None:
     """Do what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m tasks.servers", description=__doc__)
-    parser.add_argument("command", choices=["up", "down", "status", "declare"])
+    parser.add_argument("command", choices=["up", "down", "status", "declare", "watch"])
     command = parser.parse_args().command
     signal.signal(signal.SIGTERM, _exit)
     try:
@@ -38,10 +41,10 @@ def _do(command: str) -> int:
 
     if command == "status":
         return 0 if commands.status() else 1
-    if command == "declare":
-        commands.declare()
-        return 0
-    getattr(commands, command)(read_servers())
+    if command in {"declare", "watch"}:
+        getattr(commands, command)()
+    else:
+        getattr(commands, command)(read_servers())
     return 0
 
 

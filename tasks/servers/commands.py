@@ -1,4 +1,4 @@
-"""`make up`, `make down` and `make status`, and the deployments alone for a server elsewhere."""
+"""`make up`, `make down` and `make status`; deployments and watch for a server elsewhere."""
 
 import os
 import sys
@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 from tasks import settings
 from tasks.locks import locked
-from tasks.servers import interrupted, processes, programs, running, supervisor
+from tasks.servers import interrupted, processes, programs, running, silence, supervisor
 from tasks.servers.answers import Waiting, answers
 from tasks.servers.conf import ServersConf
 from tasks.servers.running import Addresses
@@ -74,12 +75,26 @@ def status() -> bool:
 
 def declare() -> None:
     """Make the deployments of the file in the server that is up, or that PREFECT_API_URL names."""
-    settings.set_environment()
-    if not os.environ.get("PREFECT_API_URL"):
-        raise ServersError("No server of Prefect is known: make up, or set PREFECT_API_URL.")
+    _find_prefect()
     from tasks.deployments import declare_deployments
 
     _say([f"Declared: {', '.join(declare_deployments())}"])
+
+
+def watch() -> NoReturn:
+    """Take up again what has died with its worker in the file's work pool, until it is ended."""
+    _find_prefect()
+    from tasks.deployment_confs import read_deployments
+
+    pool = read_deployments().work_pool
+    _say([f"Watching the runs of {pool.name}"])
+    silence.watch(pool)
+
+
+def _find_prefect() -> None:
+    settings.set_environment()
+    if not os.environ.get("PREFECT_API_URL"):
+        raise ServersError("No server of Prefect is known: make up, or set PREFECT_API_URL.")
 
 
 def _writable() -> Path:

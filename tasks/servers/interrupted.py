@@ -28,8 +28,11 @@ def schedule_again(flow_run_ids: Iterable[str], why: str) -> list[str]:
         return [run.name for run in found if _again(client, run, why)]
 
 
-def unfinished(work_pool: str) -> list[str]:
-    """Return the runs that the pool's workers had begun and not ended, by id."""
+def unfinished(work_pool: str, *, pending: bool = True) -> "list[FlowRun]":
+    """Return the runs that the pool's workers have begun and not ended.
+
+    Those that are pending wait for a process, which on a cluster may take its time.
+    """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import (
         FlowRunFilter,
@@ -40,14 +43,13 @@ def unfinished(work_pool: str) -> list[str]:
     )
     from prefect.client.schemas.objects import StateType
 
-    begun = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+    begun = [StateType.RUNNING, StateType.CANCELLING, *[StateType.PENDING] * pending]
     states = FlowRunFilterState(type=FlowRunFilterStateType(any_=begun))
     pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[work_pool]))
     with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs(
+        return client.read_flow_runs(
             flow_run_filter=FlowRunFilter(state=states), work_pool_filter=pool
         )
-    return [str(run.id) for run in runs]
 
 
 def _again(client: "SyncPrefectClient", run: "FlowRun", why: str) -> bool:

@@ -31,8 +31,8 @@ def _take_up_again(flow_runs: list[str]) -> None:
     from tasks.deployment_confs import read_deployments
     from tasks.servers import interrupted
 
-    begun = [*flow_runs, *interrupted.unfinished(read_deployments().work_pool.name)]
-    for name in interrupted.schedule_again(begun, WHY):
+    begun = interrupted.unfinished(read_deployments().work_pool.name)
+    for name in interrupted.schedule_again([*flow_runs, *(str(run.id) for run in begun)], WHY):
         sys.stdout.write(f"{name} was interrupted and is scheduled again\n")
     sys.stdout.flush()
 

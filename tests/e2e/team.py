@@ -62,7 +62,16 @@ class Team:
             eventually(lambda name=name: self.is_healthy(name), self.log)
         assert self.start("deployments").wait() == 0, self.log()
         self.start("worker")
-        eventually(lambda: self.is_healthy("worker"), self.log)
+        self.start("watch")
+        for name in ("worker", "watch"):
+            eventually(lambda name=name: self.is_healthy(name), self.log)
+
+    def kill(self, name: str) -> None:
+        """Kill a service as its container does when it dies: with all that it has started."""
+        process = psutil.Process(self._started[name].pid)
+        for one in (process, *process.children(recursive=True)):
+            one.kill()
+        self._started[name].wait()
 
     def start(self, name: str) -> "subprocess.Popen[bytes]":
         command = [self._here(name, word) for word in self._services[name]["command"]]

@@ -1,5 +1,6 @@
 """compose.yaml without containers: PostgreSQL under both servers, logins, and a whole cycle."""
 
+import json
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -85,6 +86,43 @@ def test_both_servers_ask_who_it_is(team: Team) -> None:
         for auth in (None, ("operator", "wrong"), ("admin", "wrong")):
             asked = httpx.post(page, json={"experiment_ids": ["1"]}, auth=auth, timeout=60)
             assert asked.status_code == httpx.codes.UNAUTHORIZED, page
+
+
+def meta_steps(team: Team, mlflow_run: str) -> list[int]:
+    """The meta-steps that MLflow has a loss of."""
+    asked = {"run_id": mlflow_run, "metric_key": "meta/loss", "max_results": "10000"}
+    found = team.ask_mlflow("metrics/get-history", **asked)
+    return sorted(int(point["step"]) for point in found["metrics"])
+
+
+def test_what_a_killed_worker_was_doing_goes_on_when_the_worker_is_back(team: Team) -> None:
+    (wanted,) = team.ask_prefect("deployments/filter", flows={"name": {"any_": ["meta-train"]}})
+    conf = wanted["parameters"]["meta_training"] | {
+        "meta_steps": 300,
+        "segment_meta_steps": 20,
+        "warmup_meta_steps": 2,
+        "seed": 77,
+    }
+    asked = {"parameters": {"meta_training": conf}}
+    run = team.ask_prefect(f"deployments/{wanted['id']}/create_flow_run", content=asked)["id"]
+    known = set(team.folder.glob("lopt/runs/*/*/run.json"))
+
+    def begun() -> set[Path]:
+        return set(team.folder.glob("lopt/runs/*/*/run.json")) - known
+
+    def has_checkpoint() -> bool:
+        return any(list((one.parent / "checkpoints").glob("*[0-9]")) for one in begun())
+
+    eventually(has_checkpoint, team.log)
+    team.kill("worker")
+    assert team.flow_run(run)["state_type"] == "RUNNING"
+    team.start("worker")
+    eventually(lambda: team.flow_run(run)["state_type"] in ENDED, team.log)
+    found = team.flow_run(run)
+    assert (found["state_type"], found["run_count"]) == ("COMPLETED", 2), team.log()
+    (record,) = begun()
+    mlflow_run = json.loads(record.read_text())["mlflow_run_id"]
+    assert meta_steps(team, mlflow_run) == list(range(1, 301))
 
 
 def dumps(team: Team) -> dict[str, str]:
