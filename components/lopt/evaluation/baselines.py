@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Float
 
 from lopt.evaluation.candidate import Candidate
-from lopt.evaluation.schedules import LearningRate, Schedule, constant, cosine
+from lopt.evaluation.schedules import LearningRate, Schedule, StaysOrFalls, constant
 
 LEARNING_RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 PAPERS = ("SGD+momentum", "RMSProp", "Adam")
@@ -47,6 +47,9 @@ def baselines(
         Candidate(name, BASELINES[name].make, learning_rates, BASELINES[name].schedule)
         for name in names
     )
+
+
+STAYS, FALLS = StaysOrFalls(falls=False), StaysOrFalls(falls=True)
 
 
 # Functions of this module and no closures: a compiled program is found again by them.
@@ -88,17 +91,17 @@ def _muon(learning_rate: LearningRate) -> optax.GradientTransformation:
 
 
 BASELINES: Mapping[str, Baseline] = {
-    "SGD+momentum": Baseline(_momentum, constant),
+    "SGD+momentum": Baseline(_momentum, STAYS),
     "RMSProp": Baseline(_rmsprop, constant),
     "Adam": Baseline(_adam, constant),
-    "SGD+momentum+cosine": Baseline(_momentum, cosine),
-    "AdamW": Baseline(_adamw, constant),
-    "AdamW+cosine": Baseline(_adamw, cosine),
-    "Lion": Baseline(_lion, constant),
-    "Lion+cosine": Baseline(_lion, cosine),
+    "SGD+momentum+cosine": Baseline(_momentum, FALLS),
+    "AdamW": Baseline(_adamw, STAYS),
+    "AdamW+cosine": Baseline(_adamw, FALLS),
+    "Lion": Baseline(_lion, STAYS),
+    "Lion+cosine": Baseline(_lion, FALLS),
     "ScheduleFreeAdam": Baseline(_schedule_free, constant),
-    "Muon": Baseline(_muon, constant),
-    "Muon+cosine": Baseline(_muon, cosine),
+    "Muon": Baseline(_muon, STAYS),
+    "Muon+cosine": Baseline(_muon, FALLS),
 }
 """A cosine for those whose authors or users let their rates fall; nothing else knows beforehand
 how many steps there will be."""

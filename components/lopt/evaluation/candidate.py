@@ -33,7 +33,7 @@ class Candidate(eqx.Module):
     # Any: most take a rate or a schedule, but a learned optimizer no schedule.
     make: Callable[[Any], optax.GradientTransformation]
     learning_rates: tuple[float, ...] = eqx.field(static=True)
-    schedule: Schedule = eqx.field(static=True, default=constant)
+    schedule: Schedule = constant
 
     def __check_init__(self) -> None:
         rates = self.learning_rates

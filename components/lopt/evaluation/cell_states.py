@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Float64, Int32, Int64, Key
 
 from lopt.evaluation.candidate import Candidate
 from lopt.evaluation.feeding import feed
-from lopt.evaluation.schedules import Schedule
+from lopt.evaluation.schedules import Schedule, as_data
 from lopt.evaluation.target import Target
 from lopt.evaluation.targets.streamed import Minibatches, StreamedTarget, unchanged
 from lopt.evaluation.trajectory import (
@@ -86,7 +86,7 @@ def work_of(target: Target, candidate: Candidate, keys: Key[Array, " seeds"]) ->
     program = Program(
         target=target,
         make=candidate.make,
-        schedule=candidate.schedule,
+        schedule=as_data(candidate.schedule),
         on_device=unchanged if streamed is None else streamed.on_device,
         rates=rates,
         starts=_begin_all(target, keys),

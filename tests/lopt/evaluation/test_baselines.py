@@ -5,12 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lopt.evaluation import BASELINES, baselines
 from lopt.evaluation.measured_params import measured_params
 from lopt.evaluation.plots import loss_figure
 from lopt.evaluation.report import Report
-from lopt.evaluation.schedules import cosine
+from lopt.evaluation.schedules import StaysOrFalls, as_data, constant, cosine
 
 
 def after_three_steps(transformation, params):
@@ -65,6 +67,17 @@ def test_a_cosine_begins_at_the_rate_and_ends_at_zero():
     with jax.numpy_dtype_promotion("standard"):
         rates = [float(schedule(step)) for step in (0, 5, 10)]
     np.testing.assert_allclose(rates, [0.1, 0.05, 0.0], atol=1e-8)
+
+
+@settings(max_examples=20)
+@given(rate=st.floats(2.0**-20, 1.0, width=32), steps=st.integers(1, 1000), data=st.data())
+def test_one_program_for_rates_that_stay_or_fall_has_the_bits_of_two(rate, steps, data):
+    step, given_rate = jnp.int32(data.draw(st.integers(0, steps))), jnp.float32(rate)
+    rates = jax.jit(lambda schedule, step: schedule(given_rate, steps)(step))
+    with jax.numpy_dtype_promotion("standard"):
+        falls = jax.jit(cosine(given_rate, steps))(step)
+        assert rates(as_data(StaysOrFalls(falls=False)), step) == constant(given_rate, steps)
+        assert rates(as_data(StaysOrFalls(falls=True)), step) == falls
 
 
 def test_unknown_names_are_refused_with_the_known_ones():
