@@ -184,6 +184,7 @@ class _Progress:
         self.meta_state = self._state_before = meta_state
         self._rows_of, self._rows = _meta_rows(run, ensemble), list[Row]()
         self._waiting: tuple[MetaMetrics, ...] = ()
+        self._faults_told = 0
 
     def train(self, last_meta_step: int) -> None:
         """Take the meta-steps up to this one."""
@@ -251,21 +252,25 @@ class _Progress:
         # Not before: a signal comes while the device is waited for, and then they wait on.
         self._rows, self._waiting = self._rows + rows, self._waiting[1:]
         if any(row.get("meta/nonfinite") for _, row in rows):
-            _say_faults(metrics)
+            self._name_faults(metrics)
         meta_step, row = rows[-1]
         terminal.reach(meta_step, losses_in_words(row))
+
+    def _name_faults(self, metrics: "MetaMetrics") -> None:
+        """Name some of each dispatch, and the first of a segment among Prefect's logs as well."""
+        faults = metrics.named_faults()
+        for fault in faults[:FAULTS_NAMED]:
+            if self._faults_told < FAULTS_NAMED:
+                terminal.warn(str(fault))
+            else:
+                terminal.say(f"  {fault}")
+            self._faults_told += 1
+        if len(faults) > FAULTS_NAMED:
+            terminal.say(f"  and {len(faults) - FAULTS_NAMED} more in the same dispatch")
 
 
 def _moved(damage: "Damage") -> str:
     return f"checkpoint {damage.meta_step} is damaged: now in {damage.moved_to}."
-
-
-def _say_faults(metrics: "MetaMetrics") -> None:
-    faults = metrics.named_faults()
-    for fault in faults[:FAULTS_NAMED]:
-        terminal.say(f"  {fault}")
-    if len(faults) > FAULTS_NAMED:
-        terminal.say(f"  and {len(faults) - FAULTS_NAMED} more in the same dispatch")
 
 
 # Kept from segment to segment: the losses of all families, and that all is compiled.
