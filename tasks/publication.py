@@ -62,6 +62,8 @@ def register_challenger(
     elif not _card(version):
         # Of a process that died before it was written.
         _write_card(version, release)
+    # An alias is only ever on what can be loaded.
+    promotion.check_loads(version.name, version.version)
     tracking.client().set_registered_model_alias(conf.model_name, CHALLENGER, str(version.version))
     return version
 

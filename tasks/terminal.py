@@ -23,6 +23,9 @@ from rich.progress import (
 )
 from rich.table import Column
 
+from tasks import progress_artifacts
+from tasks.pace import Pace
+
 SECONDS_BETWEEN_LINES = 10.0
 CHARACTERS_OF_CLOCKS = 30
 """What a bar's line holds beside its title, the bar, the numbers of steps and the note."""
@@ -60,7 +63,7 @@ class LineStage:
     def __init__(self, console: Console, title: str, total: int) -> None:
         self._console, self._title, self._total = console, title, total
         self._printed = time.monotonic()
-        self._first: tuple[int, float] | None = None
+        self._pace = Pace(total)
         self._reached: int | None = None
 
     def reach(self, step: int, note: str) -> None:
@@ -69,19 +72,24 @@ class LineStage:
             return
         self._reached = step
         now = time.monotonic()
-        # The time left is reckoned from here on: what came before was compiling.
-        self._first = self._first or (step, now)
+        left = self._pace.left(step, now)
         if step < self._total and now - self._printed < SECONDS_BETWEEN_LINES:
             return
         self._printed = now
-        parts = (f"{self._title} {step}/{self._total}", self._left(step, now), note)
+        parts = (f"{self._title} {step}/{self._total}", left, note)
         self._console.print("  " + "  ".join(part for part in parts if part), highlight=False)
 
-    def _left(self, step: int, now: float) -> str:
-        first_step, begun = self._first or (step, now)
-        if step in {first_step, self._total}:
-            return ""
-        return clock((now - begun) / (step - first_step) * (self._total - step)) + " left"
+
+class BothStages:
+    """Two places at once."""
+
+    def __init__(self, one: Stage, other: Stage) -> None:
+        self._both = (one, other)
+
+    def reach(self, step: int, note: str) -> None:
+        """Show it in both."""
+        for shown in self._both:
+            shown.reach(step, note)
 
 
 NOBODY: Final = SilentStage()
@@ -126,31 +134,33 @@ def reach(step: int, note: str = "") -> None:
 
 @contextmanager
 def stage(title: str, total: int, completed: int = 0) -> Iterator[None]:
-    """Show the progress of what is done inside, from `completed` of `total` steps on."""
+    """Show the progress of what is done inside, from `completed` of `total` steps on.
+
+    Within a flow, Prefect's page of its run shows it as well.
+    """
     screen = console()
     if screen.is_terminal:
-        with (
-            _bar(screen, title, total) as progress,
-            _showing(BarStage(progress, title, total, completed)),
-        ):
-            yield
+        with _bar(screen, title, total) as progress:
+            bar = BarStage(progress, title, total, completed)
+            with _also_in_prefect(bar, title, total, completed) as shown, _showing(shown):
+                yield
     else:
-        with _showing(LineStage(screen, title, total)):
+        lines = LineStage(screen, title, total)
+        with _also_in_prefect(lines, title, total, completed) as shown, _showing(shown):
             yield
 
 
-def clock(seconds: float) -> str:
-    """Write a duration as minutes and seconds, or with hours where there are any.
-
-    **Example**
-
-    ```python
-    clock(75.0)  # '1:15'
-    ```
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+@contextmanager
+def _also_in_prefect(shown: Stage, title: str, total: int, completed: int) -> Iterator[Stage]:
+    if not progress_artifacts.is_wanted():
+        yield shown
+        return
+    artifact = progress_artifacts.ArtifactStage(title, total, completed)
+    try:
+        yield BothStages(shown, artifact)
+    finally:
+        if reason := artifact.close():
+            say(f"  {reason}")
 
 
 @contextmanager

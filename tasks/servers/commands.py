@@ -86,9 +86,9 @@ def watch() -> NoReturn:
     _find_prefect()
     from tasks.deployment_confs import read_deployments
 
-    pool = read_deployments().work_pool
-    _say([f"Watching the runs of {pool.name}"])
-    silence.watch(pool)
+    pool, seconds = read_deployments().work_pool, silence.silent_seconds()
+    _say([f"Watching the runs of {pool.name}: after {seconds:.0f} s of silence they begin again"])
+    silence.watch(pool, seconds)
 
 
 def _find_prefect() -> None:
@@ -171,6 +171,7 @@ def _come_up(conf: ServersConf, folder: Path) -> None:
     since = None if asked.statuses()[programs.WORKER].pid else datetime.now(UTC)
     asked.start(programs.WORKER)
     waiting.until(programs.WORKER, lambda: has_worker(since))
+    asked.start(programs.WATCH)
 
 
 def _ask_those_that_run(conf: ServersConf) -> None:
@@ -184,6 +185,7 @@ def _ask_those_that_run(conf: ServersConf) -> None:
 def _end(conf: ServersConf, folder: Path) -> list[str]:
     """End all, the flows first; the names of the runs that go on at the next `make up`."""
     asked = Supervisor(folder)
+    asked.stop(programs.WATCH)
     flows = processes.flow_processes(asked.statuses()[programs.WORKER].pid)
     flow_runs = processes.flow_runs(flows)
     processes.end(flows, conf.stop_seconds)

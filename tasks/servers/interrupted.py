@@ -3,20 +3,29 @@
 They are the same flow runs with the same parameters, so that each finds its own checkpoint.
 """
 
+import sys
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from tasks import alarms
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.filters import FlowRunFilter
     from prefect.client.schemas.objects import FlowRun
 
 MOST_RUNS = 5
 """How often a run is begun: one that takes the worker with it each time is not tried for ever."""
+GIVEN_UP = "GivenUp"
+"""Name of the state, of the type CRASHED, of a run that is not begun again."""
+RECENT = timedelta(hours=1)
+"""How long ago a run may have crashed that is still to go on by itself."""
 
 
-def schedule_again(flow_run_ids: Iterable[str], why: str) -> list[str]:
+def schedule_again(flow_run_ids: "Iterable[str | UUID]", why: str) -> list[str]:
     """Schedule these runs once more, but for those that have come to their end; their names.
 
     Raises what Prefect's client raises where the server does not answer.
@@ -24,8 +33,21 @@ def schedule_again(flow_run_ids: Iterable[str], why: str) -> list[str]:
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
-        found = [client.read_flow_run(one) for one in dict.fromkeys(flow_run_ids)]
-        return [run.name for run in found if _again(client, run, why)]
+        found = [_read(client, one) for one in dict.fromkeys(flow_run_ids)]
+        return [run.name for run in found if run is not None and _again(client, run, why)]
+
+
+def schedule_unchanged(runs: "Iterable[FlowRun]", why: str) -> list[str]:
+    """Do the same with those that are still in the state in which they were seen.
+
+    Others were taken up meanwhile, or ended, or somebody has removed them.
+    """
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        pairs = [(run, _read(client, run.id)) for run in runs]
+        same = [now for seen, now in pairs if now is not None and now.state_id == seen.state_id]
+        return [run.name for run in same if _again(client, run, why)]
 
 
 def unfinished(work_pool: str, *, pending: bool = True) -> "list[FlowRun]":
@@ -33,40 +55,81 @@ def unfinished(work_pool: str, *, pending: bool = True) -> "list[FlowRun]":
 
     Those that are pending wait for a process, which on a cluster may take its time.
     """
-    from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import (
         FlowRunFilter,
         FlowRunFilterState,
         FlowRunFilterStateType,
-        WorkPoolFilter,
-        WorkPoolFilterName,
     )
     from prefect.client.schemas.objects import StateType
 
     begun = [StateType.RUNNING, StateType.CANCELLING, *[StateType.PENDING] * pending]
     states = FlowRunFilterState(type=FlowRunFilterStateType(any_=begun))
+    return _of_pool(work_pool, FlowRunFilter(state=states))
+
+
+def crashed(work_pool: str) -> "list[FlowRun]":
+    """Return the pool's runs whose process was lost a short while ago, as Prefect found out itself.
+
+    A worker that lives notices a flow that is killed, and a flow that it is asked to end.
+    """
+    from prefect.client.schemas.filters import (
+        FlowRunFilter,
+        FlowRunFilterEndTime,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+    )
+    from prefect.client.schemas.objects import StateType
+
+    states = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CRASHED]))
+    recent = FlowRunFilterEndTime(after_=datetime.now(UTC) - RECENT)
+    found = _of_pool(work_pool, FlowRunFilter(state=states, end_time=recent))
+    return [run for run in found if run.state_name != GIVEN_UP]
+
+
+def _of_pool(work_pool: str, wanted: "FlowRunFilter") -> "list[FlowRun]":
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
+
     pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[work_pool]))
     with get_client(sync_client=True) as client:
-        return client.read_flow_runs(
-            flow_run_filter=FlowRunFilter(state=states), work_pool_filter=pool
-        )
+        return client.read_flow_runs(flow_run_filter=wanted, work_pool_filter=pool)
+
+
+def _read(client: "SyncPrefectClient", flow_run_id: "str | UUID") -> "FlowRun | None":
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        return client.read_flow_run(flow_run_id)  # type: ignore[arg-type]
+    except ObjectNotFound:
+        return None
 
 
 def _again(client: "SyncPrefectClient", run: "FlowRun", why: str) -> bool:
     from prefect.states import AwaitingRetry, Cancelled, Crashed
 
     state = run.state
-    if state is not None and state.is_cancelling():
+    if state is None or state.is_scheduled():
+        return False
+    if state.is_cancelling():
         client.set_flow_run_state(run.id, Cancelled(message=why), force=True)
         return False
-    if state is not None and state.is_final() and not state.is_crashed():
+    if state.is_final() and not state.is_crashed():
         return False
-    if run.run_count >= MOST_RUNS:
-        message = f"{why} It was begun {run.run_count} times; start it again by hand."
-        client.set_flow_run_state(run.id, Crashed(message=message), force=True)
+    if (begun := _times_begun(client, run)) >= MOST_RUNS:
+        message = f"{why} It was begun {begun} times; start it again by hand."
+        given_up = Crashed(name=GIVEN_UP, message=message)
+        client.set_flow_run_state(run.id, given_up, force=True)
         # Prefect runs no hook for a state that is set from outside.
-        alarms.tell(f"{run.name}: crashed. {message}", run)
+        reason = alarms.tell(f"{run.name}: crashed. {message}", run)
+        lines = [f"{run.name}: {message}", *([reason] if reason else [])]
+        sys.stdout.writelines(line + "\n" for line in lines)
         return False
     message = f"{why} It goes on from its last checkpoint."
     client.set_flow_run_state(run.id, AwaitingRetry(message=message), force=True)
     return True
+
+
+def _times_begun(client: "SyncPrefectClient", run: "FlowRun") -> int:
+    """Return how often it ran, or was scheduled, if that is more: it may die before it runs."""
+    states = client.read_flow_run_states(run.id)
+    return max(run.run_count, 1 + sum(state.name == "AwaitingRetry" for state in states))

@@ -11,7 +11,7 @@ from tasks import settings
 from tasks.servers.conf import ServersConf
 
 HOST = "127.0.0.1"
-WORKER = "worker"
+WORKER, WATCH = "worker", "watch"
 MARK = "LOPT_SERVERS"
 """Variable that holds the home, by which its processes are known, whoever started them."""
 STOP_VARIABLE = "LOPT_STOP_SECONDS"
@@ -29,11 +29,12 @@ class Program(NamedTuple):
 
 
 def programs(conf: ServersConf, work_pool: str) -> tuple[Program, ...]:
-    """Return the servers, and the worker, which starts when they answer."""
+    """Return the servers, and the worker and who watches it, which start when they answer."""
     return (
         _program("prefect", _prefect(conf), order=1),
         _program("mlflow", _mlflow(conf), order=1),
         _program(WORKER, _worker(work_pool), order=2)._replace(starts_at_once=False),
+        _program(WATCH, _watch(), order=3)._replace(starts_at_once=False),
     )
 
 
@@ -52,6 +53,10 @@ def _worker(work_pool: str) -> tuple[str, ...]:
     # By the machine's name: one of its own each time would leave a list of those that were.
     name = f"--name={socket.gethostname()}"
     return ("prefect", "worker", "start", f"--pool={work_pool}", "--type=process", name)
+
+
+def _watch() -> tuple[str, ...]:
+    return (Path(sys.executable).name, "-m", "tasks.servers", "watch")
 
 
 def _mlflow(conf: ServersConf) -> tuple[str, ...]:
@@ -89,7 +94,7 @@ def environment(conf: ServersConf, given: Mapping[str, str]) -> dict[str, str]:
         "MLFLOW_TRACKING_URI": conf.mlflow_url,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # 0.5 GB of memory instead of 2.8
     }
-    pace = {"PREFECT_WORKER_QUERY_SECONDS": "3"}
+    pace = {"PREFECT_WORKER_QUERY_SECONDS": "3", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
     # What is asked of 127.0.0.1 goes through no proxy.
     outside = ",".join(filter(None, [given.get("NO_PROXY"), given.get("no_proxy"), HOST]))
     forced = {

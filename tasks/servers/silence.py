@@ -1,14 +1,15 @@
-"""Runs whose process has died with its worker: found by their silence, and taken up again.
+"""Runs whose process has died: found, and taken up again.
 
-Prefect's flows send heartbeats (`PREFECT_FLOWS_HEARTBEAT_FREQUENCY`); a process that was killed
-sends none. For workers that are not those of `make up`, which finds the dead by itself.
-See https://docs.prefect.io/v3/advanced/detect-zombie-flows; Prefect's own automation would mark
+Prefect's flows send heartbeats (`PREFECT_FLOWS_HEARTBEAT_FREQUENCY`, to be the same for the workers
+and for who watches); a process that died with its worker sends none. One that died alone, or was
+asked to end from outside of Prefect, its worker calls crashed. See
+https://docs.prefect.io/v3/advanced/detect-zombie-flows; Prefect's own automation would mark
 such a run as crashed, begin it as often as it dies, and take a restart of the server for silence.
 """
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from tasks.deployment_confs import WorkPoolConf
@@ -18,10 +19,17 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun
 
-SILENT_SECONDS = 150
-"""Five heartbeats of the 30 seconds that compose.yaml sets, the fewest that Prefect allows."""
+SILENT_BEATS = 5
+"""How many heartbeats may be missing."""
 LOOK_SECONDS = 15
+LONGEST_GAP = 4 * LOOK_SECONDS
+"""After a longer time between two looks everybody is given all the time anew: this process, or the
+server, has slept."""
 HEARTBEAT = "prefect.flow-run.heartbeat"
+
+
+class NoHeartbeatsError(RuntimeError):
+    """Flows send no heartbeats here; says what to set."""
 
 
 class Sign(NamedTuple):
@@ -48,42 +56,67 @@ def noted(known: Mapping[str, Sign], signs: Mapping[str, str], now: float) -> di
     }
 
 
-def silent(known: Mapping[str, Sign], now: float, seconds: float = SILENT_SECONDS) -> list[str]:
+def silent(known: Mapping[str, Sign], now: float, seconds: float) -> list[str]:
     """Return the runs that gave no new sign for so long."""
     return [run for run, one in known.items() if now - one.seen > seconds]
 
 
-def watch(work_pool: WorkPoolConf, seconds: float = SILENT_SECONDS) -> NoReturn:
-    """Look at the pool's runs for ever, and schedule again those that have been silent too long.
+def watch(work_pool: WorkPoolConf, seconds: float) -> NoReturn:
+    """Look at the pool's runs for ever, and schedule again those that are dead.
 
-    While the server does not answer nobody is silent: all begin anew when it does.
+    These are the runs without a sign for so many seconds, and those that Prefect has found
+    crashed. While the server does not answer nobody is silent: all begin anew when it does.
     """
     from httpx import HTTPError
 
     known: dict[str, Sign] = {}
+    looked = time.monotonic()
     while True:
         try:
+            if time.monotonic() - looked > LONGEST_GAP:
+                known = {}
             known = _look(work_pool, known, seconds)
         except HTTPError as error:
             known = {}
             _say(f"Prefect's server does not answer: {error}")
+        looked = time.monotonic()
         time.sleep(LOOK_SECONDS)
+
+
+def silent_seconds() -> float:
+    """Return how long a run may be silent, by the heartbeats that this environment asks for.
+
+    Raises `NoHeartbeatsError` where it asks for none.
+    """
+    from prefect.settings import get_current_settings
+
+    frequency = get_current_settings().flows.heartbeat_frequency
+    if frequency is None:
+        raise NoHeartbeatsError(
+            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY is none, and without heartbeats nobody knows which "
+            "flows live. Give it the seconds (30 or more) that the workers have."
+        )
+    return float(SILENT_BEATS * frequency)
 
 
 def _look(work_pool: WorkPoolConf, known: Mapping[str, Sign], seconds: float) -> dict[str, Sign]:
     from prefect.client.orchestration import get_client
 
     is_near = work_pool.kind == "process"
-    runs = interrupted.unfinished(work_pool.name, pending=is_near)
+    runs = {str(run.id): run for run in interrupted.unfinished(work_pool.name, pending=is_near)}
     with get_client(sync_client=True) as client:
-        signs = {str(run.id): _sign(client, run) for run in runs}
+        signs = {one: _sign(client, run) for one, run in runs.items()}
     now = time.monotonic()
     noticed = noted(known, signs, now)
     dead = silent(noticed, now, seconds)
-    why = f"Its process has given no sign for {seconds:.0f} s."
-    for name in interrupted.schedule_again(dead, why):
-        _say(f"{name} was silent and is scheduled again")
+    _take_up([runs[one] for one in dead], f"Its process has given no sign for {seconds:.0f} s.")
+    _take_up(interrupted.crashed(work_pool.name), "Its process was lost.")
     return {run: one for run, one in noticed.items() if run not in dead}
+
+
+def _take_up(runs: "Sequence[FlowRun]", why: str) -> None:
+    for name in interrupted.schedule_unchanged(runs, why):
+        _say(f"{name} is scheduled again. {why}")
 
 
 def _sign(client: "SyncPrefectClient", run: "FlowRun") -> str:

@@ -1,6 +1,7 @@
 """The services of compose.yaml as processes of this machine: other addresses, all else the same."""
 
 import base64
+import contextlib
 import os
 import secrets
 import signal
@@ -69,8 +70,11 @@ class Team:
     def kill(self, name: str) -> None:
         """Kill a service as its container does when it dies: with all that it has started."""
         process = psutil.Process(self._started[name].pid)
-        for one in (process, *process.children(recursive=True)):
-            one.kill()
+        # Stopped before anything else, it starts nothing more.
+        process.suspend()
+        for one in (*process.children(recursive=True), process):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
         self._started[name].wait()
 
     def start(self, name: str) -> "subprocess.Popen[bytes]":
@@ -162,6 +166,10 @@ class Team:
         logins = (self.variables["PREFECT_AUTH"], "admin:" + self.variables["MLFLOW_PASSWORD"])
         sent = [base64.b64encode(login.encode()).decode().rstrip("=") for login in logins]
         return [*self.tokens, *sent]
+
+    def said(self, name: str) -> str:
+        """What a service has printed."""
+        return (self.folder / f"{name}.log").read_text()
 
     def log(self) -> str:
         """The ends of all logs, for whoever wants to know why it went wrong."""

@@ -15,6 +15,9 @@ from tests.e2e.operators import SECONDS, eventually
 from tests.e2e.team import Team
 from tests.e2e.trainings import ENDED
 
+META_STEPS = 2000
+"""Of what is killed: enough that it is still at work when that is seen."""
+
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(3 * SECONDS),
@@ -98,7 +101,7 @@ def meta_steps(team: Team, mlflow_run: str) -> list[int]:
 def test_what_a_killed_worker_was_doing_goes_on_when_the_worker_is_back(team: Team) -> None:
     (wanted,) = team.ask_prefect("deployments/filter", flows={"name": {"any_": ["meta-train"]}})
     conf = wanted["parameters"]["meta_training"] | {
-        "meta_steps": 300,
+        "meta_steps": META_STEPS,
         "segment_meta_steps": 20,
         "warmup_meta_steps": 2,
         "seed": 77,
@@ -116,13 +119,24 @@ def test_what_a_killed_worker_was_doing_goes_on_when_the_worker_is_back(team: Te
     eventually(has_checkpoint, team.log)
     team.kill("worker")
     assert team.flow_run(run)["state_type"] == "RUNNING"
+    (record,) = begun()
+    done = max(int(one.name) for one in (record.parent / "checkpoints").glob("*[0-9]"))
+    assert 0 < done < META_STEPS
     team.start("worker")
     eventually(lambda: team.flow_run(run)["state_type"] in ENDED, team.log)
     found = team.flow_run(run)
     assert (found["state_type"], found["run_count"]) == ("COMPLETED", 2), team.log()
-    (record,) = begun()
+    assert begun() == {record}
+    assert f"{found['name']} is scheduled again. Its process has given no sign" in team.said(
+        "watch"
+    )
+    # What it went on from, and with which segment.
+    segments = team.ask_prefect("task_runs/filter", flow_runs={"id": {"any_": [run]}}, limit=200)
+    again = [one["name"] for one in segments if one["flow_run_run_count"] == 2]
+    assert f"meta-steps-to-{done}" not in again
+    assert f"meta-steps-to-{done + 20}" in again
     mlflow_run = json.loads(record.read_text())["mlflow_run_id"]
-    assert meta_steps(team, mlflow_run) == list(range(1, 301))
+    assert meta_steps(team, mlflow_run) == list(range(1, META_STEPS + 1))
 
 
 def dumps(team: Team) -> dict[str, str]:

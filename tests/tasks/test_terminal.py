@@ -5,11 +5,6 @@ import pytest
 from tasks import terminal
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (75.0, "1:15"), (3661.0, "1:01:01")])
-def test_a_duration_is_minutes_and_seconds(seconds: float, text: str) -> None:
-    assert terminal.clock(seconds) == text
-
-
 def test_without_a_terminal_the_last_step_is_a_line_and_the_quick_ones_are_not(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -56,7 +56,7 @@ class StaysOrFalls(eqx.Module):
 
     def __call__(self, rate: Float[Array, ""], steps: int) -> LearningRate:
         """Return what an optimizer is made with, for this rate and number of steps."""
-        part = cosine(jnp.float32(1), steps)
+        part = optax.cosine_decay_schedule(1.0, steps)
         return lambda count: rate * jnp.where(self.falls, jnp.asarray(part(count)), 1.0)
 
 

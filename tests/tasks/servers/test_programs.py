@@ -23,7 +23,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_servers_listen_on_this_machine_alone() -> None:
     for program in programs.programs(CONF, "lopt"):
         hosts = [part for part in program.command if part.startswith("--host")]
-        assert hosts == ([] if program.name == "worker" else ["--host=127.0.0.1"])
+        listens = program.name not in {programs.WORKER, programs.WATCH}
+        assert hosts == (["--host=127.0.0.1"] if listens else [])
 
 
 def test_nothing_is_told_to_anybody_by_default() -> None:

@@ -6,7 +6,11 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    temporary_settings,
+)
 
 from tasks.deployment_confs import WorkPoolConf
 from tasks.servers import silence
@@ -34,40 +38,51 @@ class StopWatchingError(Exception):
     """The clock has run out."""
 
 
+class Scene:
+    """A server that answers as it is told, and a clock; a number is so many seconds of sleep."""
+
+    def __init__(self, looks: tuple[dict[str, str] | int | None, ...]) -> None:
+        self.coming, self.now = list(looks), 0.0
+        self.current: dict[str, str] = {}
+        self.begun_again: list[list[str]] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        while self.coming and isinstance(self.coming[0], int):
+            self.now += self.coming.pop(0)
+
+    def unfinished(self, *_: Any, **__: Any) -> list[SimpleNamespace]:
+        if not self.coming:
+            raise StopWatchingError
+        seen = self.coming.pop(0)
+        if seen is None:
+            raise httpx.ConnectError("nobody there")
+        self.current = seen
+        return [SimpleNamespace(id=run) for run in seen]
+
+    def schedule(self, runs: list[SimpleNamespace], why: str) -> list[str]:
+        del why
+        names = [run.id for run in runs]
+        self.begun_again.extend([names] if names else [])
+        return names
+
+
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[str]]]:
-    """Watch a server that answers as it is told, a look every 15 seconds; who is begun again."""
+    """A function that watches what is seen, look by look; which runs are begun again."""
 
-    def watched(*looks: dict[str, str] | None) -> list[list[str]]:
-        told: list[list[str]] = []
-        coming = iter(looks)
-        clock = iter(range(0, 10**6, silence.LOOK_SECONDS))
-        current: dict[str, str] = {}
-
-        def unfinished(*_: Any, **__: Any) -> list[SimpleNamespace]:
-            seen = next(coming, "over")
-            if seen == "over":
-                raise StopWatchingError
-            if seen is None:
-                raise httpx.ConnectError("nobody there")
-            current.clear()
-            current.update(seen)
-            return [SimpleNamespace(id=run) for run in seen]
-
-        def again(runs: list[str], why: str) -> list[str]:
-            del why
-            told.extend([runs] if runs else [])
-            return runs
-
-        monkeypatch.setattr(silence.interrupted, "unfinished", unfinished)
-        monkeypatch.setattr(silence.interrupted, "schedule_again", again)
-        monkeypatch.setattr(silence, "_sign", lambda _, run: current[run.id])
-        monkeypatch.setattr(silence.time, "sleep", lambda _: None)
-        monkeypatch.setattr(silence.time, "monotonic", lambda: next(clock))
+    def watched(*looks: dict[str, str] | int | None) -> list[list[str]]:
+        scene = Scene(looks)
+        monkeypatch.setattr(silence.interrupted, "unfinished", scene.unfinished)
+        monkeypatch.setattr(silence.interrupted, "crashed", lambda _: [])
+        monkeypatch.setattr(silence.interrupted, "schedule_unchanged", scene.schedule)
+        monkeypatch.setattr(silence, "_sign", lambda _, run: scene.current[run.id])
+        monkeypatch.setattr(silence.time, "sleep", scene.sleep)
+        monkeypatch.setattr(silence.time, "monotonic", lambda: scene.now)
         nobody = {PREFECT_API_URL: "http://127.0.0.1:1/api"}
         with temporary_settings(nobody), pytest.raises(StopWatchingError):
             silence.watch(WorkPoolConf(), seconds=60)
-        return told
+        return scene.begun_again
 
     return watched
 
@@ -84,3 +99,21 @@ def test_a_server_that_was_away_makes_nobody_silent(watched: Callable[..., list[
     looks = [*[{"a": "1"}] * 4, None, *[{"a": "1"}] * 5]
     assert watched(*looks) == []
     assert watched(*looks, {"a": "1"}, {"a": "1"}) == [["a"]]
+
+
+def test_whoever_watches_and_has_slept_calls_nobody_silent(watched: Callable[..., list[list[str]]]):
+    looks = [*[{"a": "1"}] * 4, 3600, *[{"a": "1"}] * 5]
+    assert watched(*looks) == []
+    assert watched(*looks, {"a": "1"}, {"a": "1"}) == [["a"]]
+
+
+@pytest.mark.parametrize(("frequency", "seconds"), [(30, 150.0), (180, 900.0)])
+def test_silence_is_five_of_the_heartbeats_that_are_asked_for(frequency: int, seconds: float):
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: frequency}):
+        assert silence.silent_seconds() == seconds
+
+
+def test_without_heartbeats_nobody_can_watch():
+    asked = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    with temporary_settings(asked), pytest.raises(silence.NoHeartbeatsError, match="is none, and"):
+        silence.silent_seconds()
