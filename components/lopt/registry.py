@@ -251,12 +251,24 @@ def _load(directory: Path) -> LearnedOptimizer:
             f"{directory / 'MLmodel'}: the model has the flavours {', '.join(flavors)}, but not "
             f"{FLAVOR_NAME!r}: it is no learned optimizer of lopt. Nothing of it was run."
         )
+    _refuse_other_folders(directory, flavors)
     if flavors[FLAVOR_NAME].get("release_digest") != release.digest(folder):
         raise ReleaseError(
             f"{folder} is not the release that {directory / 'MLmodel'} was written for: key "
             "'release_digest' differs. Get the model again from where it was published."
         )
     return release.load(folder)
+
+
+def _refuse_other_folders(directory: Path, flavors: dict[str, Any]) -> None:
+    """Nothing but the release's own folder is read; an artifact that names another is not ours."""
+    named = {flavor["data"] for flavor in flavors.values() if "data" in flavor} - {RELEASE_FOLDER}
+    if named or (directory / RELEASE_FOLDER).is_symlink():
+        found = ", ".join(map(repr, sorted(named))) or "a link"
+        raise ReleaseError(
+            f"{directory / 'MLmodel'}: the data is {found}, but has to be the folder "
+            f"{RELEASE_FOLDER!r} of the model itself. Nothing was read from there."
+        )
 
 
 def _flavors(directory: Path) -> dict[str, Any]:

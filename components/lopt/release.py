@@ -28,6 +28,8 @@ CONFIG_FILE = "config.json"
 META_PARAMS_FILE = "meta_params.safetensors"
 LARGEST_CONFIG = 16 * 2**20
 """In bytes; a larger `config.json` is refused unread."""
+LARGEST_META_PARAMS = 2**30
+"""In bytes; larger meta-params are refused unread, whatever the config says of them."""
 
 
 def save(optimizer: LearnedOptimizer, directory: Path) -> Path:
@@ -163,7 +165,7 @@ def _read_config(directory: Path) -> ReleaseConfig:
 
 def _read_meta_params(directory: Path, config: ReleaseConfig) -> bytes:
     path = directory / META_PARAMS_FILE
-    data = _read(path, config.meta_params_bytes)
+    data = _read(path, min(config.meta_params_bytes, LARGEST_META_PARAMS))
     found = hashlib.sha256(data).hexdigest()
     if found != config.meta_params_sha256:
         raise ReleaseError(
@@ -174,10 +176,12 @@ def _read_meta_params(directory: Path, config: ReleaseConfig) -> bytes:
 
 
 def _read(path: Path, largest: int) -> bytes:
-    size = path.stat().st_size if path.is_file() else -1
+    # A link may lead anywhere.
+    size = path.stat().st_size if path.is_file() and not path.is_symlink() else -1
     if not 0 <= size <= largest:
+        found = f"size: {size}" if size >= 0 else "a link or no file at all"
         raise ReleaseError(
-            f"{path} is not a file of at most {largest} bytes (size: {size}). {GET_AGAIN}"
+            f"{path} is not a file of at most {largest} bytes ({found}). {GET_AGAIN}"
         )
     return path.read_bytes()
 

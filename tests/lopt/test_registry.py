@@ -282,6 +282,29 @@ def test_a_flipped_bit_in_the_artifact_is_refused(
         load(tmp_path / "model")
 
 
+@pytest.mark.parametrize("flavor", ["lopt", "python_function"])
+@pytest.mark.parametrize("data", ["../elsewhere", "/etc", "release/../../elsewhere"])
+def test_a_path_that_climbs_out_of_the_artifact_is_refused(
+    optimizer: LearnedOptimizer, tmp_path: Path, flavor: str, data: str
+) -> None:
+    registry.save_model(optimizer, tmp_path / "model")
+    model = mlflow.models.Model.load(str(tmp_path / "model"))
+    model.flavors[flavor]["data"] = data
+    model.save(str(tmp_path / "model" / "MLmodel"))
+    with pytest.raises(ReleaseError, match="has to be the folder 'release' of the model itself"):
+        load(tmp_path / "model")
+
+
+def test_a_link_in_place_of_the_release_is_refused(
+    optimizer: LearnedOptimizer, tmp_path: Path
+) -> None:
+    registry.save_model(optimizer, tmp_path / "model")
+    (tmp_path / "model" / "release").rename(tmp_path / "elsewhere")
+    (tmp_path / "model" / "release").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ReleaseError, match="the data is a link"):
+        load(tmp_path / "model")
+
+
 @pytest.mark.parametrize("content", [None, "flavors: [1", "a: 1", "- 1", ""])
 def test_a_directory_that_is_no_model_is_named(tmp_path: Path, content: str | None) -> None:
     if content is not None:

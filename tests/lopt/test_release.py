@@ -260,6 +260,24 @@ def test_a_file_that_is_too_large_is_refused_unread(saved: Path, name: str) -> N
         release.load(saved)
 
 
+def test_meta_params_that_are_too_large_are_refused_whatever_the_config_says(saved: Path) -> None:
+    config = json.loads((saved / "config.json").read_text())
+    (saved / "config.json").write_text(json.dumps(config | {"meta_params_bytes": 2**40}))
+    with (saved / "meta_params.safetensors").open("r+b") as file:
+        file.truncate(2**40)
+    with pytest.raises(ReleaseError, match=f"not a file of at most {2**30} bytes"):
+        release.load(saved)
+
+
+@pytest.mark.parametrize("name", ["config.json", "meta_params.safetensors"])
+def test_a_link_is_refused_though_what_it_leads_to_is_right(saved: Path, name: str) -> None:
+    elsewhere = saved.with_name("elsewhere")
+    (saved / name).rename(elsewhere)
+    (saved / name).symlink_to(elsewhere)
+    with pytest.raises(ReleaseError, match="a link or no file at all"):
+        release.load(saved)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
