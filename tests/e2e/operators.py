@@ -105,6 +105,12 @@ class Operator(NamedTuple):
         only = {"flow_run_id": {"any_": [flow_run_id]}, "level": {"ge_": 30}}
         return [str(one["message"]) for one in self.ask("logs/filter", logs=only)]
 
+    def progress(self, flow_run_id: str) -> dict[str, float]:
+        """How far each stage is by the bars on the page of a flow run, in percent."""
+        found = self.ask("artifacts/filter", flow_runs={"id": {"any_": [flow_run_id]}})
+        bars = [one for one in found if one["type"] == "progress"]
+        return {one["key"].removeprefix("progress-"): float(one["data"]) for one in bars}
+
     def log(self) -> str:
         """The ends of all logs, for whoever wants to know why it went wrong."""
         logs = sorted((self.home / "servers").glob("*.log"))

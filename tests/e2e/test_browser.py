@@ -127,6 +127,7 @@ def test_a_person_opens_the_form_runs_it_and_finds_plots_and_the_registered_vers
     page.goto(f"{operator.prefect}/runs/flow-run/{run['id']}")
     page.get_by_text("Completed").first.wait_for()
     picture("flow_run")
+    assert operator.progress(newest_run(operator, "meta-train")["id"]) == {"meta-training": 100.0}
     follow_to_plots(operator, page, picture)
     page.goto(f"{operator.mlflow}/#/models/learned-optimizer")
     page.get_by_text("champion").first.wait_for()

@@ -63,6 +63,26 @@ def test_a_night_has_a_challenger_and_the_champion_is_changed_and_rolled_back_by
     assert champion(operator) == first
 
 
+def test_a_night_that_has_learned_nothing_is_refused_and_the_champion_stays(
+    operator: Operator,
+) -> None:
+    from mlflow import MlflowClient
+
+    operator.up()
+    done(operator, "full-cycle")
+    before = champion(operator)
+    given = dict(operator.deployment("nightly-retraining")["parameters"]["meta_training"])
+    # Less than the last digit of any meta-param: what challenges is the champion once more.
+    done(operator, "nightly-retraining", meta_training=given | {"meta_learning_rate": 1e-30})
+    night = MlflowClient(operator.mlflow).get_model_version_by_alias(
+        "learned-optimizer", "challenger"
+    )
+    assert (night.tags["gate"], night.tags["gate.champion"]) == ("refused", str(before))
+    assert champion(operator) == before
+    keys = artifacts(operator, subflow(operator, "challenge-champion"))
+    assert {"gate", "gate-targets", "gate-plot"} <= keys
+
+
 def test_a_schedule_s_next_run_waits_in_prefect_for_its_time(operator: Operator) -> None:
     operator.up()
     deployment = operator.deployment("roll-back")
