@@ -34,7 +34,7 @@ class CellOrder(Reference):
     library: str
     """Digest of the code that computes it."""
     timed_at_one_rate: bool = False
-    """Whether its seconds are of one learning rate alone, as are those of who has one."""
+    """Whether its seconds are those of one learning rate, while no other cell computes."""
 
     @property
     def name(self) -> str:
@@ -87,7 +87,7 @@ def orders_of(
             seed=conf.seed,
             seeds=conf.seeds,
             library=library,
-            timed_at_one_rate=conf.compare_seconds and len(one.learning_rates) > 1,
+            timed_at_one_rate=conf.compare_seconds,
         )
         for target in targets
         for one in candidates

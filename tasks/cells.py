@@ -9,20 +9,23 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
-from tasks import code_version, terminal
+from tasks import code_version, settings, terminal
 from tasks.cell_orders import CellOrder, candidate_of
 from tasks.errors import may_pass
 from tasks.evaluation_targets import target_of
 from tasks.locks import locked
+from tasks.turns import Turns
 
 if TYPE_CHECKING:
     from lopt.evaluation import Cell
+    from lopt.evaluation.cell_states import CellState
+    from lopt.evaluation.evaluate import Turn
 
 STOP = threading.Event()
 """Set where the evaluation has been stopped: threads get no signals."""
@@ -109,17 +112,40 @@ def _computed(order: CellOrder, checkpoint_seconds: float, workshop: Path) -> "C
 
     target, candidate = target_of(order.target), candidate_of(order.candidate)
     key = jax.random.key(order.seed)
-    work = prepared(target, candidate, order.seeds, key)
-    state = _restored(first_state(work), workshop)
+    beside, alone = _turns(order)
+    with beside():
+        work = prepared(target, candidate, order.seeds, key)
+        state = _restored(first_state(work), workshop)
     kept = float(state.seconds)
-    for newer in later_states(work, state):
+    for newer in _each(later_states(work, state), beside):
         state = newer
         if state.seconds - kept >= (WORTH_KEEPING if STOP.is_set() else checkpoint_seconds):
             _keep(order, state, workshop)
             kept = float(state.seconds)
         _check_stopped()
-    cell = finished_cell(target, candidate, work, state)
-    return timed_at_one_rate(cell, target, candidate, key) if order.timed_at_one_rate else cell
+    with beside():
+        cell = finished_cell(target, candidate, work, state)
+    if not order.timed_at_one_rate:
+        return cell
+    return timed_at_one_rate(cell, target, candidate, key, beside=beside, alone=alone)
+
+
+def _turns(order: CellOrder) -> "tuple[Turn, Turn]":
+    """Return how a cell works beside others, and alone: where seconds do not count, anyhow."""
+    if not order.timed_at_one_rate:
+        return nullcontext, nullcontext
+    turns = Turns(settings.cells_root() / "turns")
+    return turns.beside, turns.alone
+
+
+def _each(states: "Iterator[CellState]", beside: "Turn") -> "Iterator[CellState]":
+    """Yield states, each of which is computed beside others."""
+    while True:
+        with beside():
+            newer = next(states, None)
+        if newer is None:
+            return
+        yield newer
 
 
 def _restored(first: Any, workshop: Path) -> Any:

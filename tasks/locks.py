@@ -8,11 +8,15 @@ from pathlib import Path
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool) -> Iterator[None]:
-    """Hold a lock; without `wait`, raise `BlockingIOError` where another process has it."""
+def locked(path: Path, *, wait: bool, shared: bool = False) -> Iterator[None]:
+    """Hold a lock, which any number may that share it.
+
+    Without `wait`, raises `BlockingIOError` where another process has it.
+    """
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind if wait else kind | fcntl.LOCK_NB)
         yield
     finally:
         os.close(descriptor)

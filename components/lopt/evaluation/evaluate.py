@@ -2,7 +2,8 @@
 
 import dataclasses
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,8 @@ from lopt.evaluation.cell_states import (
     work_of,
 )
 from lopt.evaluation.target import Better, Target
+
+Turn = Callable[[], AbstractContextManager[None]]
 
 
 def evaluate(
@@ -127,12 +130,19 @@ def finished(target: Target, candidate: Candidate, work: Work, state: CellState)
 
 
 def timed_at_one_rate(
-    cell: Cell, target: Target, candidate: Candidate, key: Key[Array, ""], seconds: float = 1.0
+    cell: Cell,
+    target: Target,
+    candidate: Candidate,
+    key: Key[Array, ""],
+    seconds: float = 0.5,
+    beside: Turn = nullcontext,
+    alone: Turn = nullcontext,
 ) -> Cell:
     """Return the cell with the seconds of a step when only one learning rate's trajectories run.
 
     Who was swept over many rates is timed like who was not thus. Takes about `seconds`, and as
-    long as it takes to compile the optimizer on this target once more.
+    long as it takes to compile the optimizer on this target once more. It is compiled within
+    `beside()` and timed within `alone()`, by which a caller keeps other work from it.
 
     **Example**
 
@@ -140,19 +150,21 @@ def timed_at_one_rate(
     cell = timed_at_one_rate(evaluate_one(target, adam, 8, key), target, adam, key)
     ```
     """
-    if len(candidate.learning_rates) == 1:
-        return cell
     one = dataclasses.replace(candidate, learning_rates=candidate.learning_rates[:1])
-    work = prepared(target, one, cell.seeds, key)
-    state = first_state(work)
-    for newer in later_states(work, state):
-        state = newer
-        if state.seconds >= seconds:
-            break
-    steps = (int(state.records) - 1) * target.record_every
+    with beside():
+        work = prepared(target, one, cell.seeds, key)
+        states = later_states(work, first_state(work))
+        first = state = next(states)
+    with alone():
+        for newer in states:
+            state = newer
+            if state.seconds - first.seconds >= seconds:
+                break
+    # The first record is of no step at all.
+    steps = (int(state.records) - int(first.records)) * target.record_every
     return dataclasses.replace(
         cell,
-        seconds_per_step=float(state.seconds) / (max(steps, 1) * cell.seeds),
+        seconds_per_step=float(state.seconds - first.seconds) / (max(steps, 1) * cell.seeds),
         timed_together=cell.seeds,
     )
 

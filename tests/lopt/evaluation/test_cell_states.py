@@ -1,5 +1,6 @@
 """Laws of cells in the making: what they are divided into, kept and gone on from."""
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -213,9 +214,28 @@ def test_an_optimizer_with_many_rates_can_be_timed_as_one_with_one_is(noisy_quad
     assert alone.timing[1] == 2
     assert alone.timing[0] > 0
     np.testing.assert_array_equal(alone.losses, cell.losses)
+
+
+def test_what_is_timed_is_compiled_beside_others_and_runs_alone(noisy_quadratics, getkey):
+    key, now = getkey(), []
     one = dataclasses.replace(ADAM, learning_rates=(0.01,))
-    of_one = evaluate_one(noisy_quadratics, one, 2, key)
-    assert timed_at_one_rate(of_one, noisy_quadratics, one, key) is of_one
+    cell = evaluate_one(noisy_quadratics, one, 2, key)
+
+    def turn(name):
+        @contextlib.contextmanager
+        def entered():
+            now.append(name)
+            yield
+            now.append(f"no longer {name}")
+
+        return entered
+
+    kept = {"beside": turn("beside"), "alone": turn("alone")}
+    timed = timed_at_one_rate(cell, noisy_quadratics, one, key, **kept)
+    assert now == ["beside", "no longer beside", "alone", "no longer alone"]
+    # Also of who had no other rate: it ran beside others before.
+    assert timed.timing[1] == cell.timing[1] == 2
+    assert timed.timing[0] != cell.timing[0]
 
 
 def test_large_problems_are_trained_one_after_the_other_and_equal_small_ones(getkey, monkeypatch):
