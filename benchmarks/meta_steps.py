@@ -14,6 +14,7 @@ from benchmarks import straight
 from lopt.architectures import HierarchicalRNN, LearnedOptimizer
 from lopt.ensembles import draw_ensemble
 from lopt.meta_gradients import MetaGradient, Unrolling
+from lopt.meta_gradients.vectors import vectors
 from lopt.meta_training import MetaTraining, init_meta_state, meta_train, problem_mesh
 from lopt.problems import loss_and_gradient
 from lopt.side_by_side import for_each_problem
@@ -92,11 +93,7 @@ class ForwardSteps:
     def __init__(self, optimizer: LearnedOptimizer, problem: str):
         """Compile, and run once."""
         size = Size(devices=1)
-        (group,) = group_of(problem)
-        keys = jax.random.split(jax.random.key(0), size.problems)
-        problems = jax.vmap(group.entry(0).draw)(keys)
-        self.trajectories = jax.vmap(lambda one, key: begin(one, optimizer, key))(problems, keys)
-        self.optimizer = optimizer
+        self.trajectories, self.optimizer = _begun(optimizer, problem, size), optimizer
         self.inner_steps = size.inner_steps
         self._run = eqx.filter_jit(partial(_unrolls, steps=size.steps))
         self(1)
@@ -106,6 +103,25 @@ class ForwardSteps:
         for _ in range(repeats):
             self.trajectories, losses = self._run(self.optimizer, self.trajectories)
         jax.block_until_ready((self.trajectories, losses))
+
+
+class BackwardSteps:
+    """The same unrolls with the gradient of their meta-loss, and nothing else of a meta-step."""
+
+    def __init__(self, optimizer: LearnedOptimizer, problem: str):
+        """Compile, and run once."""
+        size = Size(devices=1)
+        self.trajectories = _begun(optimizer, problem, size)
+        self.inner_steps = size.inner_steps
+        self.meta_params, optimizer_of = vectors(optimizer)
+        self._run = jax.jit(partial(_gradients, optimizer_of, size))
+        self(1)
+
+    def __call__(self, repeats: int) -> None:
+        """Take ten unrolls and gradients so many times."""
+        for _ in range(repeats):
+            self.trajectories, gradient = self._run(self.meta_params, self.trajectories)
+        jax.block_until_ready((self.trajectories, gradient))
 
 
 class AdamSteps:
@@ -153,6 +169,32 @@ class StraightMetaSteps:
             drawn = (jax.random.key(number),) if self._draws else ()
             self._carried = self._step(*self._carried, *drawn)
         jax.block_until_ready(self._carried)
+
+
+def _begun(optimizer: LearnedOptimizer, problem: str, size: Size) -> Any:
+    (group,) = group_of(problem)
+    keys = jax.random.split(jax.random.key(0), size.problems)
+    problems = jax.vmap(group.entry(0).draw)(keys)
+    return jax.vmap(lambda one, key: begin(one, optimizer, key))(problems, keys)
+
+
+def _gradients(optimizer_of: Any, size: Size, meta_params: Any, trajectories: Any) -> Any:
+    unrolling = Unrolling(steps=size.steps, problems=size.problems)
+
+    def meta_loss(meta_params: Any, trajectory: Any) -> Any:
+        unrolled = unrolling.unroll(optimizer_of(meta_params), trajectory, True)
+        return unrolled.meta_loss, unrolled.trajectory
+
+    def one(_: Any, carried: Any) -> Any:
+        trajectories, total = carried
+        gradients, after = for_each_problem(
+            jax.grad(meta_loss, has_aux=True), trajectories.params, (None, 0)
+        )(meta_params, trajectories)
+        mean = jax.tree.map(lambda leaf: leaf.mean(axis=0), gradients)
+        return after, jax.tree.map(jnp.add, total, mean)
+
+    nothing = jax.tree.map(jnp.zeros_like, meta_params)
+    return jax.lax.fori_loop(0, META_STEPS, one, (trajectories, nothing))
 
 
 def _unrolls(optimizer: LearnedOptimizer, trajectories: Any, steps: int) -> Any:
