@@ -261,8 +261,7 @@ def test_a_file_that_is_too_large_is_refused_unread(saved: Path, name: str) -> N
 
 
 def test_meta_params_that_are_too_large_are_refused_whatever_the_config_says(saved: Path) -> None:
-    config = json.loads((saved / "config.json").read_text())
-    (saved / "config.json").write_text(json.dumps(config | {"meta_params_bytes": 2**40}))
+    reseal(saved, lambda content: content.update(meta_params_bytes=2**40))
     with (saved / "meta_params.safetensors").open("r+b") as file:
         file.truncate(2**40)
     with pytest.raises(ReleaseError, match=f"not a file of at most {2**30} bytes"):
