@@ -172,6 +172,7 @@ def _come_up(conf: ServersConf, folder: Path) -> None:
     asked.start(programs.WORKER)
     waiting.until(programs.WORKER, lambda: has_worker(since))
     asked.start(programs.WATCH)
+    waiting.until(programs.WATCH, lambda: asked.statuses()[programs.WATCH].state == "RUNNING")
 
 
 def _ask_those_that_run(conf: ServersConf) -> None:

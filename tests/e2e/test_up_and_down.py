@@ -38,7 +38,7 @@ def test_up_says_where_everything_is(operator: Operator) -> None:
 
 def test_doing_up_twice_starts_nothing_twice(operator: Operator) -> None:
     before = pids(operator)
-    assert set(before) == {"prefect", "mlflow", "worker"}
+    assert set(before) == {"prefect", "mlflow", "worker", "watch"}
     operator.up()
     assert pids(operator) == before
 
