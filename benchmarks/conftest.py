@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from tasks.cores import usable_cores
+from lopt.cores import usable_cores
 
 Row = dict[str, Any]
 WIDTH = 140

@@ -32,11 +32,11 @@ import yaml
 import lopt.meta_gradients
 from lopt.architectures import HierarchicalRNN
 from lopt.catalogue import concrete_classes
+from lopt.cores import usable_cores
 from lopt.ensembles import draw_ensemble
 from lopt.meta_gradients import ExponentialLengths, MetaGradient, Unrolling
 from lopt.meta_training import MetaTraining, init_meta_state, meta_train, problem_mesh
 from lopt.unroll import begin, current_loss, unroll
-from tasks.cores import usable_cores
 
 PROBLEMS, STEPS, WHOLE_TRAINING = 24, 20, 300
 # Of the unrolls that a trajectory has on the average; whole trajectories are what the last is for.

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tasks.confs import MetaTrainingConf
-from tasks.cores import usable_cores
 from tasks.processes import Company, company
 
 if TYPE_CHECKING:
@@ -24,6 +23,8 @@ def prepare(conf: MetaTrainingConf) -> None:
     where that is left open as many as divide the problems. GPUs are as many as they are.
     The limit of memory: https://docs.jax.dev/en/latest/gpu_memory_allocation.html.
     """
+    from lopt.cores import usable_cores
+
     os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{conf.memory_fraction:.3f}")
     # Several processes have agreed on it (`agree`), and who runs a flow may have said it to JAX.
     if company() is None and not _said_by_user():
@@ -137,6 +138,8 @@ def _devices(conf: MetaTrainingConf) -> "Sequence[jax.Device]":
 
 
 def _why_not_more(conf: MetaTrainingConf, count: int, there: int) -> str:
+    from lopt.cores import usable_cores
+
     if conf.devices is not None:
         return ""
     if count < there:

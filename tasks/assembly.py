@@ -8,7 +8,6 @@ from tasks import accelerators, code_version, hosts, processes
 from tasks.conf_checks import check, mistakes
 from tasks.conf_errors import ConfError
 from tasks.confs import Conf
-from tasks.cores import usable_cores
 from tasks.processes import Company, CompanyError, Presence
 
 
@@ -47,6 +46,8 @@ def _check_together(found: Company, conf: Conf, sections: Sequence[str]) -> None
 
 
 def _presence(conf: Conf, sections: Sequence[str], flow: str) -> Presence:
+    from lopt.cores import usable_cores
+
     values = [flow, *(getattr(conf, section).canonical() for section in sections)]
     return Presence(
         host=socket.gethostname(),

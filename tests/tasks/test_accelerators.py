@@ -49,7 +49,7 @@ def test_devices_that_jax_has_begun_with_are_taken_and_that_is_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert len(jax.devices()) == 1
-    monkeypatch.setattr(accelerators, "usable_cores", lambda: 4)
+    monkeypatch.setattr("lopt.cores.usable_cores", lambda: 4)
     assert refusal(conf(problems=24)) == []
     assert mesh_of(conf(problems=24)) is None
     assert described(conf(problems=24)) == (

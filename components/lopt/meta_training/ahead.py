@@ -1,12 +1,12 @@
 """Compiling the programs of later bundles while the first ones run already."""
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 from jax.sharding import Mesh
 
+from lopt.cores import usable_cores
 from lopt.ensembles import Group
 from lopt.meta_training.schedule import Schedule, Turn
 from lopt.meta_training.settings import MetaTraining
@@ -54,7 +54,7 @@ def compiling_ahead(
     if len(schedule.bundles) == 1:
         yield Ahead({})
         return
-    threads = ThreadPoolExecutor(min(MOST_AT_ONCE, os.cpu_count() or 1), "compiling-ahead")
+    threads = ThreadPoolExecutor(min(MOST_AT_ONCE, usable_cores()), "compiling-ahead")
     try:
         turns = _first_turns(schedule, done, last_meta_step)
         yield Ahead(

@@ -14,12 +14,16 @@ import numpy as np
 import pytest
 from jaxtyping import Array
 
+import lopt.meta_gradients
 from lopt.architectures import LearningRateSchedule
+from lopt.catalogue import concrete_classes
 from lopt.ensembles import Group
 from lopt.meta_gradients import (
     ESAndBackprop,
     FullES,
+    Imitation,
     LogUniformLengths,
+    MetaGradient,
     NoiseReuseES,
     PersistentES,
     TruncatedBackprop,
@@ -158,6 +162,8 @@ KINDS = [
     (PersistentES, "full"),
     (NoiseReuseES, "full"),
 ]
+# `test_imitation.py` compares its mean with the exact gradient.
+ELSEWHERE = {Imitation}
 every_kind = pytest.mark.parametrize(
     ("kind", "what"), [pytest.param(*k, id=k[0].__name__) for k in KINDS]
 )
@@ -174,6 +180,12 @@ def standard_error(sample):
 
 def distance(sample, expected):
     return float(jnp.linalg.norm(sample.gradients.mean(0) - expected))
+
+
+def test_the_mean_of_every_estimator_is_compared_with_the_exact_gradient():
+    found = set(concrete_classes(lopt.meta_gradients, MetaGradient).values())
+    assert found == {kind for kind, _ in KINDS} | ELSEWHERE
+    assert len(found) == len(KINDS) + len(ELSEWHERE)
 
 
 @every_kind

@@ -1,4 +1,6 @@
-"""Which programs are compiled ahead of need."""
+"""Which programs are compiled ahead of need, and how many at once."""
+
+import threading
 
 import jax
 import pytest
@@ -58,3 +60,20 @@ def test_what_compiling_raises_is_raised_where_the_program_is_waited_for(monkeyp
         pytest.raises(ValueError, match="no such program"),
     ):
         programs.wait_for(0)
+
+
+@pytest.mark.parametrize(("cores", "at_once"), [(1, 1), (3, 3), (64, 4)])
+def test_no_more_are_compiled_at_once_than_cores_may_be_used_and_never_many(
+    cores, at_once, monkeypatch
+):
+    """Each of them waits until all are asked for: whoever has nothing to do is not begun."""
+    asked_for, before = threading.Event(), set(threading.enumerate())
+    monkeypatch.setattr(ahead, "usable_cores", lambda: cores)
+    monkeypatch.setattr(ahead, "compile_turn", lambda *given: asked_for.wait(60))
+    schedule = Schedule(weights=(1.0,) * 9, groups_per_step=1, steps_per_turn=10)
+    with compiling(schedule) as programs:
+        begun = len(set(threading.enumerate()) - before)
+        asked_for.set()
+        for bundle in range(9):
+            programs.wait_for(bundle)
+    assert begun == at_once

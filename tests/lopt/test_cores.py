@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.cores import usable_cores
+from lopt.cores import usable_cores
 
 
 @pytest.fixture
