@@ -4,6 +4,7 @@ A finished cell is a report of its own, whole or not there. One that takes long 
 checkpoints beside, from which the next attempt goes on.
 """
 
+import json
 import shutil
 import threading
 import time
@@ -87,6 +88,19 @@ def whole_grid(orders: Sequence[CellOrder]) -> "tuple[Cell, ...]":
     from lopt.evaluation import comparable
 
     return tuple(comparable([cell for cell in map(find_cell, orders) if cell is not None]))
+
+
+def left_out(orders: Sequence[CellOrder], kept: "Sequence[Cell]") -> dict[str, str]:
+    """Return as a fact where the finished cells lie that are not among those kept, if any are."""
+    from lopt.evaluation.failures import LEFT_OUT
+
+    compared = {(cell.target, cell.optimizer) for cell in kept}
+    others = [one for one in orders if (one.target.name, one.candidate.name) not in compared]
+    home = settings.home()
+    places = {
+        one.name: str(one.directory.relative_to(home)) for one in others if one.directory.is_dir()
+    }
+    return {LEFT_OUT: json.dumps(places)} if places else {}
 
 
 def read_whole(directory: Path) -> Any:

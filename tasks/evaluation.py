@@ -100,7 +100,8 @@ def write_report(
             f"{len(failures)} of {len(orders)} cells have failed, and nothing is left to compare "
             f"the release on. The others are kept: the same command goes on. {reasons}"
         )
-    report = Report(kept, _facts(conf, orders), tuple(failures))
+    facts = _facts(conf, orders) | cells.left_out(orders, kept)
+    report = Report(kept, facts, tuple(failures))
     release = report.facts["release"]
     directory = settings.reports_root() / f"{short(release)}-{short(report.digest)}"
     # Where it is damaged it is put aside, and otherwise it is this very one.

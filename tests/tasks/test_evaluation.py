@@ -92,6 +92,25 @@ def test_a_report_does_without_what_has_failed_and_names_it(orders, write_cells)
     assert report.failures == (failure,)
 
 
+def test_a_report_says_which_finished_cells_are_not_in_it_and_where_they_lie(
+    orders, write_cells
+) -> None:
+    from lopt.evaluation import Failure, Report
+    from lopt.evaluation.words import missing
+    from tasks import settings
+
+    write_cells(orders[:3])
+    failure = Failure("digits/mlp", "Adam", "ValueError: of no use")
+    report = Report.read(Path(write_report.fn(CONF, orders, [failure]).directory))
+    places = json.loads(report.facts["left_out"])
+    assert list(places) == ["learned on digits/mlp"]
+    (cell,) = Report.read(settings.home() / places["learned on digits/mlp"]).cells
+    assert (cell.optimizer, cell.target) == ("learned", "digits/mlp")
+    assert len(missing(report)) == 2
+    write_cells(orders[3:])
+    assert "left_out" not in Report.read(Path(write_report.fn(CONF, orders, []).directory)).facts
+
+
 def test_without_any_cell_of_the_release_there_is_no_report(orders, write_cells) -> None:
     from lopt.evaluation import Failure
 

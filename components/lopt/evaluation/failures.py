@@ -5,6 +5,9 @@ from collections.abc import Sequence
 
 from lopt.evaluation.cell import Cell
 
+LEFT_OUT = "left_out"
+"""The fact of a report that says, as JSON, where the finished cells lie that are not in it."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Failure:

@@ -1,8 +1,10 @@
 """What a report says, in sentences: who was tuned, who is better, who diverged, what is missing."""
 
+import json
 from collections.abc import Iterable, Iterator
 
 from lopt.evaluation.choices import DEFAULT, SINGLE, TUNED
+from lopt.evaluation.failures import LEFT_OUT
 from lopt.evaluation.measures import AREA, REFERENCE, SPEED_UP, SPEED_UP_IN_SECONDS
 from lopt.evaluation.report import Report
 from lopt.evaluation.scores import MEAN, Difference
@@ -75,7 +77,7 @@ def verdict(report: Report, ours: str) -> list[str]:
 
 
 def missing(report: Report) -> list[str]:
-    """Say what could not be compared and why, a line for each cell.
+    """Say what could not be compared and why, and which finished cells were left out with it.
 
     **Example**
 
@@ -83,7 +85,10 @@ def missing(report: Report) -> list[str]:
     missing(report)  # ["Missing: Muon on digits/mlp (out of memory)."]
     ```
     """
-    return [f"Missing: {one.optimizer} on {one.target} ({one.reason})." for one in report.failures]
+    failed = [
+        f"Missing: {one.optimizer} on {one.target} ({one.reason})." for one in report.failures
+    ]
+    return [*failed, *_left_out(report)]
 
 
 def held_out_difference(report: Report, ours: str, other: str, choice: str) -> Difference:
@@ -115,6 +120,14 @@ def gap_text(gap: Difference) -> str:
     ```
     """
     return f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
+
+
+def _left_out(report: Report) -> Iterator[str]:
+    for name, fact in report.facts.items():
+        of, _, kind = name.rpartition("/")
+        if kind == LEFT_OUT:
+            places = (f"{cell} ({place})" for cell, place in json.loads(fact).items())
+            yield f"Left out{of and f' of {of}'}, though computed: {', '.join(places)}."
 
 
 def _untuned(report: Report) -> str:

@@ -4,6 +4,7 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
+import jax
 import numpy as np
 import optax
 import pytest
@@ -11,12 +12,17 @@ import pytest
 from lopt.datasets.streams import EncodedSet, standardised
 from lopt.datasets.streams.preparation import prepare_source
 from lopt.evaluation import Candidate, evaluate_one, image_streams
+from lopt.evaluation.cell_states import first_state, later_states
+from lopt.evaluation.evaluate import finished, prepared
 from lopt.evaluation.image_streams import ImageMinibatches, StreamName, streamed_target
 from lopt.evaluation.named_targets import networks_by_name
 from tests.lopt.datasets.streams.pictures import PICTURES
+from tests.lopt.datasets.streams.published import expect_few_classes, fewer, publish_tars
 
 BATCH_SIZE = 8
 NETWORKS = networks_by_name()
+PAPERS = {"resnet50": (32, 25_568_360), "inception-v3": (75, 23_817_352)}
+"""Pixels that a network needs at least, and the params that were published of it."""
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +45,35 @@ def test_a_network_learns_from_pictures_while_they_are_decoded(pictures, network
     assert {"test_loss", "test_accuracy", "training_accuracy"} == set(cell.metrics)
     again = evaluate_one(target_of(pictures, network), Candidate("b", optax.sgd, (1e-2,)), 2, key)
     np.testing.assert_allclose(again.losses[0], cell.losses[1], rtol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("network", PAPERS)
+def test_the_papers_networks_learn_from_imagenets_tars_whole(
+    network, tmp_path, monkeypatch, getkey
+):
+    expect_few_classes(monkeypatch)
+    publish_tars(tmp_path)
+    imagenet = prepare_source(fewer("imagenet2012", 6, 5), tmp_path / "datasets", tmp_path)
+    pixels, published = PAPERS[network]
+    name = f"imagenet2012@{pixels}/{network}"
+    target = streamed_target(name, imagenet, NETWORKS[network], 4, 2, batch_size=4)
+    sgd, seeds = Candidate("SGD", optax.sgd, (1e-3,)), 2
+    work = prepared(target, sgd, seeds, getkey())
+    begun = jax.tree.map(np.asarray, work.program.starts)
+    *_, state = later_states(work, first_state(work))
+    trained = state.trajectories.trained
+    assert sum(leaf.size for leaf in jax.tree.leaves(trained.params)) == seeds * published
+    for before, after in ((begun.params, trained.params), (begun.memory, trained.memory)):
+        for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+            assert np.isfinite(new).all()
+            assert (new[0] != old).any(axis=tuple(range(1, old.ndim))).all()
+    cell = finished(target, sgd, work, state)
+    assert cell.losses.shape == (1, seeds, 3)
+    assert np.isfinite(cell.losses).all()
+    assert (np.diff(cell.losses) != 0).all()
+    assert all(np.isfinite(values).all() for values in cell.metrics.values())
 
 
 def test_the_minibatches_of_a_seed_are_the_same_from_any_step_on(pictures):

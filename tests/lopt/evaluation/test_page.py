@@ -54,6 +54,15 @@ def test_the_page_says_what_was_tuned_what_is_missing_and_where_it_comes_from(pa
         assert words in page
 
 
+def test_the_page_says_where_finished_cells_lie_that_are_not_in_it(report):
+    facts = {"left_out": '{"Adam on digits/mlp": "cells/x"}', "release": "a"}
+    without = Report(report.cells, facts)
+    line = "Left out{}, though computed: Adam on digits/mlp (cells/x)."
+    assert line.format("") in report_page(without, {})
+    both = merged({"one": without, "two": report})
+    assert line.format(" of one") in report_page(both, {})
+
+
 def test_there_is_a_plot_of_each_target_and_three_of_all(page, timed):
     assert page.count('class="plotly-graph-div"') == len(timed.targets) + 3
     for target in timed.targets:

@@ -2,9 +2,7 @@
 
 import hashlib
 import io
-import tarfile
 import zipfile
-from collections.abc import Mapping
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -18,59 +16,26 @@ from lopt.datasets.streams import IMAGE_SOURCES, imagenet, imagenet_resized, ope
 from lopt.datasets.streams.preparation import prepare_source
 from lopt.datasets.streams.sources import ImageSource
 from tests.lopt.datasets.streams.pictures import picture
-
-CLASSES = ["n01440764", "n01443537", "n01484850"]
-PER_CLASS = 2
-VALIDATION = ["n01484850", "n01440764", "n01484850", "n01443537", "n01440764"]
-
-
-def tar(path: Path, members: Mapping[str, bytes]) -> bytes:
-    with tarfile.open(path, "w") as archive:
-        for name, content in members.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return path.read_bytes()
-
-
-def publish_tars(folder: Path) -> None:
-    """Write both tars, of made-up pictures, in another order than that of their names."""
-    classes = {
-        f"{name}.tar": tar(
-            folder / "inner.tar",
-            {f"{name}_{number}.JPEG": picture(10 * label + number) for number in range(PER_CLASS)},
-        )
-        for label, name in reversed(list(enumerate(CLASSES)))
-    }
-    tar(folder / imagenet.TRAIN, classes)
-    images = {f"ILSVRC2012_val_{number + 1:08}.JPEG": picture(number) for number in (3, 0, 4, 1, 2)}
-    tar(folder / imagenet.VALIDATION, images)
+from tests.lopt.datasets.streams.published import (
+    CLASSES,
+    PER_CLASS,
+    VALIDATION,
+    expect_few_classes,
+    fewer,
+    publish_tars,
+    tar,
+)
 
 
 @pytest.fixture
 def few_classes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imagenet, "class_names", lambda: CLASSES)
-    monkeypatch.setattr(imagenet, "validation_labels", lambda: VALIDATION)
-    monkeypatch.setattr(imagenet, "VALIDATION_PART", 3)
-
-
-def small(name: str, train: int, test: int) -> ImageSource:
-    known = IMAGE_SOURCES[name]
-    return ImageSource(
-        name,
-        known.version,
-        known.classes,
-        {"train": train, "test": test},
-        parts=known.parts,
-        files=known.files,
-        sides=known.sides,
-    )
+    expect_few_classes(monkeypatch)
 
 
 @pytest.mark.usefixtures("few_classes")
 def test_what_is_published_as_tars_is_what_is_read(tmp_path: Path) -> None:
     publish_tars(tmp_path)
-    prepared = prepare_source(small("imagenet2012", 6, 5), tmp_path, tmp_path)
+    prepared = prepare_source(fewer("imagenet2012", 6, 5), tmp_path, tmp_path)
     train, test = prepared.images("train"), prepared.images("test")
     assert [train[index] for index in range(6)] == [
         (f"{name}_{number}.JPEG", picture(10 * label + number), label)
@@ -102,7 +67,7 @@ def test_a_tar_that_ends_too_early_is_refused(tmp_path: Path) -> None:
     path = tmp_path / imagenet.VALIDATION
     path.write_bytes(path.read_bytes()[:2_000])
     with pytest.raises(DataSetError, match=f"of {tmp_path} cannot be read: unexpected end"):
-        prepare_source(small("imagenet2012", 6, 5), tmp_path, tmp_path)
+        prepare_source(fewer("imagenet2012", 6, 5), tmp_path, tmp_path)
 
 
 def test_names_and_labels_are_those_of_tfds() -> None:
@@ -146,7 +111,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 def test_what_is_published_as_zips_is_what_is_read_and_seen(tmp_path: Path) -> None:
     images, labels = publish_zips(tmp_path)
-    known = small("imagenet_resized/64x64", 9, 3)
+    known = fewer("imagenet_resized/64x64", 9, 3)
     parts = partial(imagenet_resized.resized_parts, checksums=digests(tmp_path))
     source = ImageSource(
         known.name, known.version, 1_000, known.counts, parts, known.files, sides=known.sides
