@@ -9,6 +9,7 @@ import pytest
 
 from tasks.servers import processes, running
 from tests.e2e.operators import SECONDS, Operator, eventually, free_port
+from tests.e2e.trainings import cancel
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3 * SECONDS)]
 
@@ -105,6 +106,9 @@ def test_a_run_goes_on_after_its_worker_was_killed_and_after_down_and_up(
     done = checkpoints(operator)
     eventually(lambda: bool(checkpoints(operator) - done), operator.log)
     assert run_folders(operator) == folders
+    # It would keep the queue's only place from the tests that follow.
+    cancel(operator, flow_run_id)
+    eventually(lambda: operator.state(flow_run_id) == "CANCELLED", operator.log)
 
 
 def test_down_ends_everything_and_can_be_done_twice(operator: Operator) -> None:
