@@ -335,7 +335,7 @@ class EvaluationConf(StageConf):
     max_workers: int = Field(
         default=2,
         ge=1,
-        le=4,
+        le=256,
         description="Cells side by side, in as many threads or processes of a local cluster. On a "
         "GPU 1 is best.",
     )
