@@ -3,6 +3,7 @@
 How many CPU devices there are is fixed when JAX starts, so it is run by itself.
 """
 
+import dataclasses
 import json
 import sys
 
@@ -33,11 +34,15 @@ from lopt.meta_training import (
 )
 from lopt.meta_training.devices import on_all
 from lopt.meta_training.state import placed
-from lopt.meta_training.steps import _meta_steps
+from lopt.meta_training.steps import _arguments, _program
 from lopt.packed_state import pack
+from lopt.side_by_side import SMALL
 
 ENTRIES = [
     {"family": "quadratics", "count": 2, "spec": {"problem": "Quadratic", "dimensions": 3}},
+]
+LARGE = [
+    {"family": "large", "count": 2, "spec": {"problem": "Quadratic", "dimensions": SMALL + 8}},
 ]
 META_STEPS = 7
 
@@ -91,17 +96,19 @@ def refused(mesh):
     return None
 
 
-def share_of_the_work(kind):
+def share_of_the_work(estimator, entries):
     """Return what each of eight devices computes, relative to one that does all of it."""
-    groups = draw_ensemble(ENTRIES, seed=0).groups()
-    training = MetaTraining(kind(Unrolling(steps=3, problems=64)), steps_per_dispatch=3)
+    groups = draw_ensemble(entries, seed=0).groups()
+    estimator = dataclasses.replace(estimator, unrolling=Unrolling(steps=3, problems=64))
+    training = MetaTraining(estimator, steps_per_dispatch=3)
     optimizer = LearnedAdam.release(key=jax.random.key(0))
     state = init_meta_state(training, optimizer, groups, jax.random.key(1))
+    turn = training.schedule(groups).turn(done=0)
     operations = []
     for count in (1, 8):
         mesh = problem_mesh(jax.devices()[:count])
-        arguments = (on_all(groups, mesh), placed(state, mesh), jnp.array(3), mesh)
-        program = _meta_steps.lower(training, jnp.ones(1), *arguments).compile()
+        arguments = (training, on_all(groups, mesh), placed(state, mesh), turn, mesh)
+        program = _program(training).lower(*_arguments(*arguments)).compile()
         operations.append(program.compiled.cost_analysis()["flops"])
     return operations[1] / operations[0]
 
@@ -110,7 +117,11 @@ def main() -> None:
     jax.config.update("jax_disable_most_optimizations", True)
     if sys.argv[1:] == ["shares"]:
         classes = concrete_classes(lopt.meta_gradients, MetaGradient)
-        shares = {name: share_of_the_work(kind) for name, kind in classes.items()}
+        shares = {
+            f"{name} {size}": share_of_the_work(cls.examples()[0], entries)
+            for name, cls in classes.items()
+            for size, entries in (("small", ENTRIES), ("large", LARGE))
+        }
         sys.stdout.write(json.dumps(shares))
         return
     if len(sys.argv) > 1:
