@@ -63,7 +63,7 @@ class Training:
             batch_size=batch,
             measured=batch,
         )
-        params = jax.jit(problem.init)(self._key)
+        params = eqx.filter_jit(problem.init)(self._key)
         transformation = make()
         opt_state = jax.jit(transformation.init)(params)
         self._trained = Trained(params, opt_state, problem.init_memory())

@@ -99,7 +99,8 @@ def meta_steps(team: Team, mlflow_run: str) -> list[int]:
 
 
 def test_what_a_killed_worker_was_doing_goes_on_when_the_worker_is_back(team: Team) -> None:
-    (wanted,) = team.ask_prefect("deployments/filter", flows={"name": {"any_": ["meta-train"]}})
+    found = team.ask_prefect("deployments/filter", flows={"name": {"any_": ["meta-train"]}})
+    (wanted,) = [one for one in found if one["name"] == "tiny"]
     conf = wanted["parameters"]["meta_training"] | {
         "meta_steps": META_STEPS,
         "segment_meta_steps": 20,
