@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -107,7 +107,7 @@ def first_state(work: Work) -> CellState:
     return CellState(_untrained_all(work.program), np.asarray(0), np.asarray(0.0))
 
 
-def later_states(work: Work, state: CellState) -> Iterator[CellState]:
+def later_states(work: Work, state: CellState) -> Generator[CellState]:
     """Yield the state after each segment, until all is recorded; nothing if it is already.
 
     Where segments end changes no bit: they are as long as takes seconds, and one compiled

@@ -153,18 +153,17 @@ def timed_at_one_rate(
     one = dataclasses.replace(candidate, learning_rates=candidate.learning_rates[:1])
     with beside():
         work = prepared(target, one, cell.seeds, key)
-        states = later_states(work, first_state(work))
-        first = state = next(states)
+        compiling = later_states(work, first_state(work))
+        next(compiling)
+        compiling.close()
     with alone():
-        for newer in states:
-            state = newer
-            if state.seconds - first.seconds >= seconds:
+        for state in later_states(work, first_state(work)):
+            if state.seconds >= seconds:
                 break
-    # The first record is of no step at all.
-    steps = (int(state.records) - int(first.records)) * target.record_every
+    steps = (int(state.records) - 1) * target.record_every
     return dataclasses.replace(
         cell,
-        seconds_per_step=float(state.seconds - first.seconds) / (max(steps, 1) * cell.seeds),
+        seconds_per_step=float(state.seconds) / (max(steps, 1) * cell.seeds),
         timed_together=cell.seeds,
     )
 

@@ -216,6 +216,13 @@ def test_an_optimizer_with_many_rates_can_be_timed_as_one_with_one_is(noisy_quad
     np.testing.assert_array_equal(alone.losses, cell.losses)
 
 
+def test_a_target_with_one_record_after_the_first_takes_time_as_well(noisy_quadratics, getkey):
+    short = dataclasses.replace(noisy_quadratics, record_every=noisy_quadratics.steps)
+    key = getkey()
+    timed = timed_at_one_rate(evaluate_one(short, ADAM, 2, key), short, ADAM, key)
+    assert timed.timing[0] > 0
+
+
 def test_what_is_timed_is_compiled_beside_others_and_runs_alone(noisy_quadratics, getkey):
     key, now = getkey(), []
     one = dataclasses.replace(ADAM, learning_rates=(0.01,))
