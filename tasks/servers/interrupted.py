@@ -7,12 +7,11 @@ import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from tasks import alarms
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.filters import FlowRunFilter
     from prefect.client.schemas.objects import FlowRun
@@ -99,7 +98,7 @@ def _read(client: "SyncPrefectClient", flow_run_id: "str | UUID") -> "FlowRun | 
     from prefect.exceptions import ObjectNotFound
 
     try:
-        return client.read_flow_run(flow_run_id)  # type: ignore[arg-type]
+        return client.read_flow_run(UUID(str(flow_run_id)))
     except ObjectNotFound:
         return None
 
