@@ -21,10 +21,16 @@ def run(home: Path, *arguments: str, **environ: str) -> "subprocess.CompletedPro
     )
 
 
-def test_a_flow_runs_from_a_shell_without_a_server_and_calmly(tmp_path: Path) -> None:
-    done = run(tmp_path, "flows.generate_ensemble", "--conf", "conf/tiny.yaml")
+@pytest.fixture(scope="module")
+def new_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LOPT_HOME with nothing in it but what these tests have done, one after the other."""
+    return tmp_path_factory.mktemp("new_home")
+
+
+def test_a_flow_runs_from_a_shell_without_a_server_and_calmly(new_home: Path) -> None:
+    done = run(new_home, "flows.generate_ensemble", "--conf", "conf/tiny.yaml")
     assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "ensembles").glob("tiny-*.parquet"))) == 1
+    assert len(list((new_home / "ensembles").glob("tiny-*.parquet"))) == 1
     # A slow machine says more on the way.
     heading, *lines = done.stdout.splitlines()
     assert heading == "Ensemble"
@@ -44,9 +50,9 @@ def test_a_refused_conf_ends_with_2_before_anything_runs(tmp_path: Path) -> None
     assert not (tmp_path / "mlflow.db").exists()
 
 
-def test_an_error_in_a_task_is_one_line_and_1(tmp_path: Path) -> None:
+def test_an_error_in_a_task_is_one_line_and_1(new_home: Path) -> None:
     command = ("flows.prepare_datasets", "--set", "names=[mnist]")
-    done = run(tmp_path, *command, https_proxy="http://127.0.0.1:9", no_proxy="127.0.0.1")
+    done = run(new_home, *command, https_proxy="http://127.0.0.1:9", no_proxy="127.0.0.1")
     assert done.returncode == 1
     line, *others = done.stderr.splitlines()
     assert not others

@@ -125,6 +125,7 @@ print(digest.hexdigest())
 """
 
 
+@pytest.mark.slow
 def test_a_manifest_gives_the_same_bits_on_another_cpu_and_under_other_settings(tmp_path):
     specs = [
         {"problem": "Quadratic", "dimensions": 5, "padded_to": 9},

@@ -83,6 +83,9 @@ def arrays_of(tree):
     ]
 
 
+# Adam's trajectory is found as theirs are.
+SLOW_TEACHERS = {"sgd", "momentum", "rmsprop"}
+
 # Each is two programs to compile.
 some_kinds = pytest.mark.parametrize(
     "kind",
@@ -109,6 +112,7 @@ def test_a_weight_of_0_equals_the_other_estimator_bit_for_bit(kind, quadratics, 
         )
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_both_parts_by_weight(quadratics, getkey):
     unrolling, key = Unrolling(steps=STEPS, problems=PROBLEMS), getkey()
     by_weight = [
@@ -199,7 +203,10 @@ def relative(proposed, made):
     return jnp.log(1 + jnp.square(proposed - made).sum((1, 2)) / jnp.square(made).sum((1, 2)))
 
 
-@pytest.mark.parametrize("teacher", TEACHERS)
+@pytest.mark.parametrize(
+    "teacher",
+    [pytest.param(one, marks=pytest.mark.slow if one in SLOW_TEACHERS else ()) for one in TEACHERS],
+)
 def test_a_teacher_s_trajectory_equals_plain_optax_s(teacher, getkey):
     """And the student has seen all of it: its state, and how far off what it proposed was."""
     unrolling = Unrolling(steps=STEPS, problems=2, lengths=WITHOUT_END)
@@ -220,6 +227,7 @@ def test_a_teacher_s_trajectory_equals_plain_optax_s(teacher, getkey):
         np.testing.assert_allclose(one.means["imitation/loss"], expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_where_the_teacher_goes_does_not_depend_on_the_student(getkey):
     unrolling = Unrolling(steps=STEPS, problems=2, lengths=WITHOUT_END)
     wild = eqx.tree_at(lambda one: one.log_learning_rate, OPTIMIZER, jnp.array(5.0))
@@ -269,6 +277,7 @@ def test_who_imitates_comes_closer_to_the_teacher(quadratics, getkey):
     assert losses[-1] < 0.02
 
 
+@pytest.mark.slow
 def test_the_imitation_loss_is_averaged_over_groups_by_weight(quadratics, getkey):
     heavy = dataclasses.replace(group_of(BOWL), weights=jnp.array([6.0]))
     training = MetaTraining(Imitation(Unrolling(steps=2, problems=2)), steps_per_dispatch=2)
@@ -417,6 +426,7 @@ class Plain(Bowl):
         return 1.0 + 0.0 * super().loss(params, batch, key)
 
 
+@pytest.mark.slow
 def test_a_teacher_that_stands_still_throughout_gives_a_finite_estimate(getkey):
     estimator = Imitation(Unrolling(steps=STEPS, problems=2), weight=1.0)
     (found,) = series(estimator, group_of(Plain(condition_number=1.0)), getkey(), 1)

@@ -17,6 +17,7 @@ from lopt.meta_gradients import (
     Imitation,
     LogUniformLengths,
     MetaGradient,
+    NoiseReuseES,
     PersistentES,
     TruncatedBackprop,
     Unrolling,
@@ -24,7 +25,16 @@ from lopt.meta_gradients import (
 from lopt.problems import Bowl
 
 CLASSES = concrete_classes(lopt.meta_gradients, MetaGradient)
-every_kind = pytest.mark.parametrize("kind", CLASSES.values(), ids=CLASSES)
+# They hold trajectories by the code of the others; each is a program or two to compile.
+SLOW = {ESAndBackprop, Imitation, NoiseReuseES}
+every_kind = pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=pytest.mark.slow if kind in SLOW else ())
+        for kind in CLASSES.values()
+    ],
+    ids=CLASSES,
+)
 STEPS, PROBLEMS = 3, 8
 OPTIMIZER = LearnedAdam.release(key=jax.random.key(0))
 
@@ -74,7 +84,9 @@ def test_what_has_exploded_counts_once_more_and_begins_anew(kind, group, getkey)
     assert second.metrics["inner/resets"] == (PROBLEMS if kind is FullES else 0)
 
 
-@pytest.mark.parametrize("kind", [TruncatedBackprop, ESAndBackprop])
+@pytest.mark.parametrize(
+    "kind", [TruncatedBackprop, pytest.param(ESAndBackprop, marks=pytest.mark.slow)]
+)
 def test_what_is_computed_again_gives_the_same_gradient(kind, group, getkey):
     unrolling = Unrolling(steps=STEPS, problems=PROBLEMS)
     again = dataclasses.replace(unrolling, rematerialise=True)
