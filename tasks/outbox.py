@@ -1,14 +1,16 @@
 """Rows of a run on their way to MLflow: on disk first, so that nobody waits for a server.
 
 Where MLflow does not answer, meta-training goes on, and the rows are sent with the next ones,
-none lost and none twice.
+none lost and none twice: a row keeps its time, by which MLflow knows what it has.
 """
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from tasks import terminal
 from tasks.tracking import LoggedRows
@@ -18,6 +20,17 @@ Row = tuple[int, Mapping[str, float]]
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 """MLflow's own variables, the seconds of a request among them."""
 FILE = "unsent_rows.jsonl"
+
+
+class _Kept(NamedTuple):
+    """A row, and when it was kept, in milliseconds since 1970."""
+
+    row: Mapping[str, float]
+    time: int
+
+    def is_of(self, other: "_Kept") -> bool:
+        """Tell whether the rows are equal; what is no number equals itself."""
+        return json.dumps(self.row) == json.dumps(other.row)
 
 
 class Outbox:
@@ -48,39 +61,46 @@ class Outbox:
 
     def send(self) -> None:
         """Send what is kept, with MLflow's own patience; raises what MLflow raises."""
-        rows = self._kept()
-        if rows:
-            self._logged.log(rows)
+        kept = self._kept()
+        if kept:
+            rows = [(step, one.row) for step, one in sorted(kept.items())]
+            self._logged.log(rows, {step: one.time for step, one in kept.items()})
             self._file.unlink()
         if self._away:
-            terminal.say(f"  MLflow answers again: {len(rows)} rows are sent")
+            terminal.say(f"  MLflow answers again: {len(kept)} rows are sent")
         self._away = False
 
     def _keep(self, rows: Sequence[Row]) -> None:
         if not rows:
             return
+        now = int(time.time() * 1000)
+        lines = [json.dumps([step, dict(row), now]) for step, row in rows]
         with self._file.open("a", encoding="utf-8") as file:
             # A new line first: a process may have died in the middle of one.
-            file.write("\n" + "\n".join(json.dumps([step, dict(row)]) for step, row in rows))
+            file.write("\n" + "\n".join(lines))
             file.flush()
             os.fsync(file.fileno())
 
-    def _kept(self) -> list[Row]:
+    def _kept(self) -> dict[int, _Kept]:
         """Return the rows of all steps, of each as it was kept last."""
         if not self._file.exists():
-            return []
-        lines = self._file.read_text(encoding="utf-8").splitlines()
-        rows = dict(row for line in lines for row in _read(line))
-        return sorted(rows.items())
+            return {}
+        found: dict[int, _Kept] = {}
+        for line in self._file.read_text(encoding="utf-8").splitlines():
+            for step, one in _read(line):
+                before = found.get(step)
+                # Of the same row the first time: a request may be under way that has it.
+                found[step] = before if before is not None and before.is_of(one) else one
+        return found
 
 
-def _read(line: str) -> Iterator[Row]:
+def _read(line: str) -> Iterator[tuple[int, _Kept]]:
     """Read a line, unless it is half a one: its steps were not done, and are taken again."""
     try:
-        step, row = json.loads(line)
+        step, row, at = json.loads(line)
     except ValueError:
         return
-    yield step, row
+    yield step, _Kept(row, at)
 
 
 @contextmanager

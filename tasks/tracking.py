@@ -61,20 +61,26 @@ def _end_badly(mlflow_run_id: str, status: str) -> None:
         terminal.warn(f"MLflow does not answer, and has the run {mlflow_run_id} as still running.")
 
 
-def log_metrics(mlflow_run_id: str, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+def log_metrics(
+    mlflow_run_id: str,
+    rows: Sequence[tuple[int, Mapping[str, float]]],
+    times: Mapping[int, int] | None = None,
+) -> None:
     """Log the metrics of several steps, in as few batches as MLflow lets us.
 
-    A batch holds whole steps, so the last step of any metric is the last of all.
+    A batch holds whole steps, so the last step of any metric is the last of all. `times` are by
+    step, in milliseconds since 1970: MLflow takes the same number of the same time only once.
     """
     from mlflow.entities import Metric
 
-    now = int(time.time() * 1000)
+    now, known = int(time.time() * 1000), times or {}
     batch: list[Metric] = []
     for step, metrics in rows:
         if len(batch) + len(metrics) > LARGEST_BATCH:
             client().log_batch(mlflow_run_id, metrics=batch)
             batch = []
-        batch += [Metric(name, value, now, step) for name, value in metrics.items()]
+        at = known.get(step, now)
+        batch += [Metric(name, value, at, step) for name, value in metrics.items()]
     client().log_batch(mlflow_run_id, metrics=batch)
 
 
@@ -96,14 +102,22 @@ class LoggedRows:
         self._mlflow_run_id, self._metric = mlflow_run_id, metric
         self._last: int | None = None
 
-    def log(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
-        """Log the rows that are not logged yet; each has the metric."""
+    def log(
+        self,
+        rows: Sequence[tuple[int, Mapping[str, float]]],
+        times: Mapping[int, int] | None = None,
+    ) -> None:
+        """Log the rows that are not logged yet; each has the metric.
+
+        With the same `times` at every attempt a row is logged once even where MLflow is still at
+        work on the attempt before, of which nobody heard the end.
+        """
         # Unknown again, should logging fail in the middle.
         last, self._last = self._last, None
         if last is None:
             last = last_step(self._mlflow_run_id, self._metric)
         new = [row for row in rows if row[0] > last]
-        log_metrics(self._mlflow_run_id, new)
+        log_metrics(self._mlflow_run_id, new, times)
         self._last = max([last, *(step for step, _ in new)])
 
 

@@ -54,4 +54,4 @@ def test_a_run_on_a_full_disk_fails_in_a_line_and_goes_on_when_there_is_room(
     assert not [line for line in operator.warnings(training.flow_run_id) if "damaged" in line]
     cancel(operator, training.flow_run_id)
     training.ends()
-    assert training.logged() == list(range(1, training.checkpoints[-1] + 1))
+    assert training.is_logged_once()

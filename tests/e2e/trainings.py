@@ -79,6 +79,15 @@ class Training:
         history = client.get_metric_history(self._record()["mlflow_run_id"], "meta/loss")
         return sorted(point.step for point in history)
 
+    def is_logged_once(self) -> bool:
+        """Tell whether MLflow has every meta-step once, up to the newest checkpoint at least.
+
+        A run that is stopped after logging a segment and before its checkpoint is behind its rows;
+        they are not logged again when it goes on.
+        """
+        steps, last = self.logged(), self.checkpoints[-1]
+        return steps == list(range(1, len(steps) + 1)) and 0 <= len(steps) - last <= SEGMENT
+
     def _record(self) -> dict[str, Any]:
         return dict(json.loads((self.folder / "run.json").read_text()))
 

@@ -19,7 +19,8 @@ class Store:
         self.points: list[tuple[int, dict[str, float]]] = []
         self.away: Exception | None = None
 
-    def log(self, rows: list[tuple[int, dict[str, float]]]) -> None:
+    def log(self, rows: list[tuple[int, dict[str, float]]], times: dict[int, int]) -> None:
+        assert times.keys() == {step for step, _ in rows}
         if self.away is not None:
             raise self.away
         last = max((step for step, _ in self.points), default=-1)

@@ -1,3 +1,4 @@
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -6,6 +7,7 @@ import pytest
 
 from tasks import links, tracking
 from tasks.confs import DEFAULTS, EnsembleConf
+from tasks.outbox import Outbox
 from tasks.references import EnsembleReference
 from tasks.tracked_inputs import log_ensemble
 
@@ -107,6 +109,33 @@ def test_rows_of_which_logging_has_failed_are_logged_by_the_next_attempt(
                 logged.log([(2, {"steps": 1.0})])
         logged.log([(2, {"steps": 1.0})])
     assert tracking.last_step(mlflow_run_id, "steps") == 2
+
+
+@pytest.mark.usefixtures("home")
+def test_a_row_that_is_sent_again_while_mlflow_is_still_at_work_on_it_is_there_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal ends the wait for an answer, not what MLflow does."""
+    rows = [(1, {"steps": 1.0, "loss": float("nan")}), (2, {"steps": 1.0, "loss": 0.1})]
+    log = tracking.log_metrics
+
+    def log_and_be_stopped(*arguments: Any) -> None:
+        log(*arguments)
+        raise KeyboardInterrupt
+
+    with tracking.tracked("stage", {}) as mlflow_run_id:
+        outbox = Outbox(tmp_path, tracking.LoggedRows(mlflow_run_id, "steps"))
+        with monkeypatch.context() as patch:
+            patch.setattr(tracking, "log_metrics", log_and_be_stopped)
+            with pytest.raises(KeyboardInterrupt):
+                outbox.log(rows)
+        # As if nothing of it could be seen yet.
+        monkeypatch.setattr(tracking, "last_step", lambda *_: -1)
+        time.sleep(0.01)
+        outbox.log(rows[:1])
+    for metric in ("steps", "loss"):
+        history = tracking.client().get_metric_history(mlflow_run_id, metric)
+        assert [point.step for point in history] == [1, 2]
 
 
 @pytest.mark.usefixtures("home")
