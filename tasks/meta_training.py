@@ -201,8 +201,10 @@ class _Progress:
         for newest, metrics in self._others.turns(states):
             self._waiting += (metrics,)
             self._state_before, self.meta_state = self.meta_state, newest
-            # A dispatch late, so that the device does not wait for the metrics to be fetched.
-            self._fetch_all_but(1)
+            # A dispatch late, so that the device does not wait for the metrics to be fetched. One
+            # that has done all waits for nothing, as processors do here, and the last dispatch of
+            # a segment, which is timed by being fetched, would seem to have taken no time.
+            self._fetch_all_but(0 if metrics.is_ready() else 1)
         self._fetch_all_but(0)
 
     def note(self, meta_step: int, metrics: dict[str, float]) -> None:

@@ -123,6 +123,36 @@ def test_who_stops_a_segment_gets_a_checkpoint_and_goes_on_as_if_never_stopped(
             np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.parametrize(
+    ("ready", "fetched_after"),
+    [(True, [1, 3, 5, 7, 9, 11]), (False, [3, 5, 7, 9, 11, 11])],
+)
+def test_metrics_are_fetched_a_dispatch_late_unless_the_device_has_done_it_all(
+    begun: Begun, monkeypatch: pytest.MonkeyPatch, ready: bool, fetched_after: list[int]
+) -> None:
+    """Else a processor's last dispatch of a segment would be timed as if it had taken no time."""
+    import lopt.meta_training
+    from lopt.meta_training import MetaMetrics
+    from tasks.meta_rows import MetaRows
+
+    train, of, given, newest = lopt.meta_training.meta_train, MetaRows.of, [], []
+
+    def noted(*arguments, **settings):
+        for state, metrics in train(*arguments, **settings):
+            given.append(metrics.first_meta_step)
+            yield state, metrics
+
+    def fetched(rows, metrics):
+        newest.append(given[-1])
+        return of(rows, metrics)
+
+    monkeypatch.setattr(lopt.meta_training, "meta_train", noted)
+    monkeypatch.setattr(MetaRows, "of", fetched)
+    monkeypatch.setattr(MetaMetrics, "is_ready", lambda _: ready)
+    begun.train(12)
+    assert newest == fetched_after
+
+
 def test_who_stops_a_segment_while_metrics_are_waited_for_loses_none(
     begun: Begun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

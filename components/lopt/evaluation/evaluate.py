@@ -1,6 +1,8 @@
 """Training problems with any optax transformation, and recording how it went."""
 
 import dataclasses
+import statistics
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -134,15 +136,16 @@ def timed_at_one_rate(
     target: Target,
     candidate: Candidate,
     key: Key[Array, ""],
-    seconds: float = 0.5,
+    seconds: float = 0.25,
     beside: Turn = nullcontext,
     alone: Turn = nullcontext,
 ) -> Cell:
     """Return the cell with the seconds of a step when only one learning rate's trajectories run.
 
-    Who was swept over many rates is timed like who was not thus. Takes about `seconds`, and as
-    long as it takes to compile the optimizer on this target once more. It is compiled within
-    `beside()` and timed within `alone()`, by which a caller keeps other work from it.
+    Who was swept over many rates is timed like who was not thus. They run as often as they can in
+    about `seconds`, once at least, and the median counts: a run of milliseconds may be disturbed.
+    The optimizer is compiled on this target once more, within `beside()`, and timed within
+    `alone()`, by which a caller keeps other work from it.
 
     **Example**
 
@@ -156,16 +159,25 @@ def timed_at_one_rate(
         compiling = later_states(work, first_state(work))
         next(compiling)
         compiling.close()
+    paces: list[float] = []
     with alone():
-        for state in later_states(work, first_state(work)):
-            if state.seconds >= seconds:
-                break
-    steps = (int(state.records) - 1) * target.record_every
+        end = time.monotonic() + seconds
+        while not paces or time.monotonic() < end:
+            paces.append(_pace(work, target, seconds))
     return dataclasses.replace(
         cell,
-        seconds_per_step=float(state.seconds) / (max(steps, 1) * cell.seeds),
+        seconds_per_step=statistics.median(paces) / cell.seeds,
         timed_together=cell.seeds,
     )
+
+
+def _pace(work: Work, target: Target, seconds: float) -> float:
+    """Return the seconds of a step of all trajectories, of which no more are taken than needed."""
+    for state in later_states(work, first_state(work)):
+        if state.seconds >= seconds:
+            break
+    steps = (int(state.records) - 1) * target.record_every
+    return float(state.seconds) / max(steps, 1)
 
 
 def seed_keys(key: Key[Array, ""], target: str, seeds: int) -> Key[Array, " seeds"]:

@@ -138,7 +138,8 @@ def speed_up_figure(report: Report) -> "Figure":
     axes.set_xlabel("times as fast, geometric mean over targets and seeds")
     axes.set_title(f"Speed-up over {REFERENCE} at its best rate per target")
     axes.grid(visible=True, axis="x", alpha=0.3)
-    axes.legend(loc="best", fontsize="small")
+    # Not among the intervals, which may be anywhere.
+    figure.legend(loc="outside lower center", ncols=len(measures), fontsize="small")
     return figure
 
 

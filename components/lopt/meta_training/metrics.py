@@ -28,6 +28,10 @@ class MetaMetrics(NamedTuple):
     families: tuple[str, ...]
     faults: tuple[Faults, ...]
 
+    def is_ready(self) -> bool:
+        """Tell, without waiting, whether the device has done it all."""
+        return all(column.is_ready() for column in self.values.values())
+
     def rows(self) -> list[dict[str, float]]:
         """Wait for the device and return the metrics of each meta-step."""
         values = jax.device_get(dict(self.values))

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import importlib
 from collections.abc import Sequence
 from types import SimpleNamespace
 
@@ -221,6 +222,16 @@ def test_a_target_with_one_record_after_the_first_takes_time_as_well(noisy_quadr
     key = getkey()
     timed = timed_at_one_rate(evaluate_one(short, ADAM, 2, key), short, ADAM, key)
     assert timed.timing[0] > 0
+
+
+def test_one_disturbed_run_of_many_does_not_count(noisy_quadratics, getkey, monkeypatch):
+    paces = iter([8.0, *[2.0] * 1000])
+    module = importlib.import_module("lopt.evaluation.evaluate")
+    monkeypatch.setattr(module, "_pace", lambda *_: next(paces))
+    key = getkey()
+    cell = evaluate_one(noisy_quadratics, ADAM, 2, key)
+    timed = timed_at_one_rate(cell, noisy_quadratics, ADAM, key, seconds=0.01)
+    assert timed.timing == (1.0, 2)
 
 
 def test_what_is_timed_is_compiled_beside_others_and_runs_alone(noisy_quadratics, getkey):
