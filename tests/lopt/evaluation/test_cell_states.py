@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import importlib
+import itertools
 from collections.abc import Sequence
 from types import SimpleNamespace
 
@@ -225,7 +226,7 @@ def test_a_target_with_one_record_after_the_first_takes_time_as_well(noisy_quadr
 
 
 def test_one_disturbed_run_of_many_does_not_count(noisy_quadratics, getkey, monkeypatch):
-    paces = iter([8.0, *[2.0] * 1000])
+    paces = itertools.chain([8.0], itertools.repeat(2.0))
     module = importlib.import_module("lopt.evaluation.evaluate")
     monkeypatch.setattr(module, "_pace", lambda *_: next(paces))
     key = getkey()
