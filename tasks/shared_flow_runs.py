@@ -17,6 +17,7 @@ from tasks.confs import Conf
 from tasks.following import follow
 from tasks.hosts import NUMBER
 from tasks.processes import REFUSED
+from tasks.servers.interrupted import crashed_by_cancelling
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -64,8 +65,7 @@ def _note_cancellation(flow_run_id: UUID) -> None:
     from prefect.states import Cancelled
 
     with get_client(sync_client=True) as client:
-        *_, before, last = [None, None, *client.read_flow_run_states(flow_run_id)]
-        if before is not None and before.is_cancelling() and last.is_crashed():
+        if crashed_by_cancelling(client.read_flow_run_states(flow_run_id)):
             cancelled: Any = Cancelled(message="All processes have ended, with a checkpoint.")
             client.set_flow_run_state(flow_run_id, cancelled, force=True)
 

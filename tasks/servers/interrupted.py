@@ -4,7 +4,7 @@ They are the same flow runs with the same parameters, so that each finds its own
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -14,7 +14,7 @@ from tasks import alarms
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.filters import FlowRunFilter
-    from prefect.client.schemas.objects import FlowRun
+    from prefect.client.schemas.objects import FlowRun, State
 
 MOST_RUNS = 5
 """How often a run is begun: one that takes the worker with it each time is not tried for ever."""
@@ -85,6 +85,22 @@ def crashed(work_pool: str) -> "list[FlowRun]":
     return [run for run in found if run.state_name != GIVEN_UP]
 
 
+def crashed_by_cancelling(states: "Sequence[State]") -> bool:
+    """Tell whether a run, given all its states, was being cancelled when it crashed.
+
+    Prefect's engine says so of a process that ends by the signal of its cancellation, unless the
+    wish has reached it another way before.
+
+    **Example**
+
+    ```python
+    crashed_by_cancelling([Running(), Cancelling(), Crashed()])  # True
+    ```
+    """
+    *_, before, last = [None, None, *states]
+    return before is not None and before.is_cancelling() and last.is_crashed()
+
+
 def _of_pool(work_pool: str, wanted: "FlowRunFilter") -> "list[FlowRun]":
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
@@ -109,7 +125,7 @@ def _again(client: "SyncPrefectClient", run: "FlowRun", why: str) -> bool:
     state = run.state
     if state is None or state.is_scheduled():
         return False
-    if state.is_cancelling():
+    if state.is_cancelling() or crashed_by_cancelling(client.read_flow_run_states(run.id)):
         client.set_flow_run_state(run.id, Cancelled(message=why), force=True)
         return False
     if state.is_final() and not state.is_crashed():
