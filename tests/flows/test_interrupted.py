@@ -8,7 +8,7 @@ import pytest
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
-from prefect.states import AwaitingRetry, Completed, Crashed, Pending, Running, State
+from prefect.states import AwaitingRetry, Cancelling, Completed, Crashed, Pending, Running, State
 
 from tasks.servers import interrupted
 from tasks.servers.interrupted import MOST_RUNS, schedule_again, schedule_unchanged
@@ -108,3 +108,15 @@ def test_what_dies_each_time_is_given_up_and_told_of_once(
     assert state.message == said
     assert told == [f"{run.name}: crashed. {said}"]
     assert capsys.readouterr().out == f"{run.name}: {said}\n"
+
+
+def test_what_crashed_by_being_cancelled_is_cancelled(begun: Callable[..., FlowRun]) -> None:
+    """By the signal that cancels it, before its worker has said that it is."""
+    run = begun(Pending, Running, Cancelling, Crashed)
+    assert schedule_unchanged([run], WHY) == []
+    assert state_of(run).is_cancelled()
+
+
+def test_what_was_begun_again_after_that_and_crashed_goes_on(begun: Callable[..., FlowRun]) -> None:
+    run = begun(Running, Cancelling, Crashed, Pending, Running, Crashed)
+    assert schedule_unchanged([run], WHY) == [run.name]
