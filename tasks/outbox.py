@@ -73,7 +73,7 @@ class Outbox:
     def _keep(self, rows: Sequence[Row]) -> None:
         if not rows:
             return
-        now = int(time.time() * 1000)
+        now = _now()
         lines = [json.dumps([step, dict(row), now]) for step, row in rows]
         with self._file.open("a", encoding="utf-8") as file:
             # A new line first: a process may have died in the middle of one.
@@ -97,10 +97,16 @@ class Outbox:
 def _read(line: str) -> Iterator[tuple[int, _Kept]]:
     """Read a line, unless it is half a one: its steps were not done, and are taken again."""
     try:
-        step, row, at = json.loads(line)
+        kept = json.loads(line)
     except ValueError:
         return
-    yield step, _Kept(row, at)
+    # Older versions of this file have no times.
+    step, row, *at = kept
+    yield step, _Kept(row, *(at or [_now()]))
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
 
 
 @contextmanager

@@ -97,8 +97,7 @@ def crashed_by_cancelling(states: "Sequence[State]") -> bool:
     crashed_by_cancelling([Running(), Cancelling(), Crashed()])  # True
     ```
     """
-    *_, before, last = [None, None, *states]
-    return before is not None and before.is_cancelling() and last.is_crashed()
+    return len(states) > 1 and states[-2].is_cancelling() and states[-1].is_crashed()
 
 
 def _of_pool(work_pool: str, wanted: "FlowRunFilter") -> "list[FlowRun]":
@@ -125,12 +124,13 @@ def _again(client: "SyncPrefectClient", run: "FlowRun", why: str) -> bool:
     state = run.state
     if state is None or state.is_scheduled():
         return False
-    if state.is_cancelling() or crashed_by_cancelling(client.read_flow_run_states(run.id)):
-        client.set_flow_run_state(run.id, Cancelled(message=why), force=True)
-        return False
     if state.is_final() and not state.is_crashed():
         return False
-    if (begun := _times_begun(client, run)) >= MOST_RUNS:
+    states = client.read_flow_run_states(run.id)
+    if state.is_cancelling() or crashed_by_cancelling(states):
+        client.set_flow_run_state(run.id, Cancelled(message=why), force=True)
+        return False
+    if (begun := _times_begun(run, states)) >= MOST_RUNS:
         message = f"{why} It was begun {begun} times; start it again by hand."
         given_up = Crashed(name=GIVEN_UP, message=message)
         client.set_flow_run_state(run.id, given_up, force=True)
@@ -144,7 +144,6 @@ def _again(client: "SyncPrefectClient", run: "FlowRun", why: str) -> bool:
     return True
 
 
-def _times_begun(client: "SyncPrefectClient", run: "FlowRun") -> int:
+def _times_begun(run: "FlowRun", states: "Sequence[State]") -> int:
     """Return how often it ran, or was scheduled, if that is more: it may die before it runs."""
-    states = client.read_flow_run_states(run.id)
     return max(run.run_count, 1 + sum(state.name == "AwaitingRetry" for state in states))

@@ -76,6 +76,15 @@ def test_rows_of_a_process_that_died_in_an_outage_are_sent_by_the_next(
     assert store.points == rows(1, 2, 3, 4, 5)
 
 
+def test_rows_that_an_older_lopt_has_kept_without_a_time_are_sent(
+    store: Store, tmp_path: Path
+) -> None:
+    (tmp_path / FILE).write_text('\n[1, {"loss": 0.5}]')
+    outbox: Any = Outbox(tmp_path, store)
+    outbox.log(rows(2))
+    assert store.points == [(1, {"loss": 0.5}), *rows(2)]
+
+
 def test_what_mlflow_refuses_is_no_outage(store: Store, tmp_path: Path) -> None:
     from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
