@@ -1,6 +1,7 @@
 """A meta-training of many segments, started as its form does, and how far it is."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +81,14 @@ class Training:
         return sorted(point.step for point in history)
 
     def is_logged_once(self) -> bool:
-        """Tell whether MLflow has every meta-step once, up to the newest checkpoint at least.
+        """Tell whether MLflow has every meta-step once, up to the newest checkpoint.
 
-        A run that is stopped after logging a segment and before its checkpoint is behind its rows;
-        they are not logged again when it goes on.
+        Or up to the end of its segment, and no step between: a run that is stopped after a segment
+        is logged and before it is checkpointed goes back a dispatch, whose rows are there already.
         """
         steps, last = self.logged(), self.checkpoints[-1]
-        return steps == list(range(1, len(steps) + 1)) and 0 <= len(steps) - last <= SEGMENT
+        end_of_segment = math.ceil(last / SEGMENT) * SEGMENT
+        return steps in (list(range(1, last + 1)), list(range(1, end_of_segment + 1)))
 
     def _record(self) -> dict[str, Any]:
         return dict(json.loads((self.folder / "run.json").read_text()))
