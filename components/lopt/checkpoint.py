@@ -61,6 +61,8 @@ class Checkpoints:
         self._directory = Path(directory).absolute()
         # What orbax makes itself, or saves, it does only when all processes of a run do.
         self._directory.mkdir(parents=True, exist_ok=True)
+        # Orbax does that in a thread of its own, of which an error is raised by the next save.
+        _remove_parts(self._directory, "*")
         here = jax.process_index()
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
@@ -68,7 +70,6 @@ class Checkpoints:
             multiprocessing_options=ocp.options.MultiprocessingOptions(
                 primary_host=here, active_processes={here}
             ),
-            cleanup_tmp_directories=True,
             enable_async_checkpointing=False,
         )
         self._args = ocp.args
@@ -98,7 +99,9 @@ class Checkpoints:
         try:
             self._manager.save(meta_step, args=composite, force=True)
         except Exception as error:
-            self._remove_parts(meta_step)
+            # Gives back the space, which others need to say that there is none.
+            _remove_parts(self._directory, str(meta_step))
+            self._manager.reload()
             raise self._unwritten(meta_step, packed, error) from error
 
     def latest(self) -> int | None:
@@ -243,17 +246,17 @@ class Checkpoints:
             f"{before}: {'make room' if full else 'mend that'}, and go on from there."
         )
 
-    def _remove_parts(self, meta_step: int) -> None:
-        """Give back the space, which others need to say that there is none."""
-        for part in self._directory.glob(f"{meta_step}.orbax-checkpoint-tmp*"):
-            shutil.rmtree(part, ignore_errors=True)
-        self._manager.reload()
-
     def _move_aside(self, meta_step: int, why: str = "damaged") -> Path:
         target = self._directory / f"{why}-{meta_step}-{uuid.uuid4().hex[:8]}"
         moved = (self._directory / str(meta_step)).rename(target)
         self._manager.reload()
         return moved
+
+
+def _remove_parts(directory: Path, meta_steps: str) -> None:
+    """Remove what was written of checkpoints that never were; threads of orbax may do the same."""
+    for part in directory.glob(f"{meta_steps}.orbax-checkpoint-tmp*"):
+        shutil.rmtree(part, ignore_errors=True)
 
 
 # Orbax takes seconds to import, and declares its types only in part.

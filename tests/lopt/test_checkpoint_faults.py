@@ -107,6 +107,25 @@ def test_killed_at_any_step_of_a_save_leaves_a_sound_newest_checkpoint(tmp_path:
     assert set(steps) == {NEWEST, NEWEST + 1}
 
 
+def test_what_others_remove_meanwhile_of_a_broken_save_keeps_nobody_from_saving(
+    tmp_path: Path,
+) -> None:
+    """Threads of a save that has failed in this process may still be at it."""
+    begin(tmp_path).close()
+    part = tmp_path / f"{NEWEST + 5}.orbax-checkpoint-tmp"
+    part.mkdir()
+    for number in range(10):
+        (part / str(number)).touch()
+
+    def remove_one() -> None:
+        for path in sorted(part.glob("*"))[:1]:
+            path.unlink()
+
+    with told_of_changes(remove_one):
+        assert sound_step(tmp_path) == NEWEST
+    assert not part.exists()
+
+
 class Disk:
     """Has room for so many changes, and is full at the next one."""
 
