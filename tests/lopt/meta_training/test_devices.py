@@ -14,10 +14,10 @@ import lopt.meta_gradients
 from lopt.catalogue import concrete_classes
 from lopt.meta_gradients import MetaGradient
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1000)]
 
 PROGRAM = Path(__file__).with_name("on_devices.py")
-ESTIMATORS = ["TruncatedBackprop", "NoiseReuseES"]
+ESTIMATORS = concrete_classes(lopt.meta_gradients, MetaGradient)
 QUICK_TO_COMPILE = "--xla_cpu_use_fusion_emitters=false"
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
 
@@ -42,7 +42,7 @@ def result_of(process, seconds=250):
 @pytest.fixture(scope="module")
 def on_virtual_devices():
     """By estimator and number of devices; "none" is without a mesh."""
-    return result_of(start("--xla_force_host_platform_device_count=8"))
+    return result_of(start("--xla_force_host_platform_device_count=8"), seconds=900)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def in_two_processes():
         address = f"127.0.0.1:{free.getsockname()[1]}"
     processes = [start("", address, str(number)) for number in range(2)]
     try:
-        return [result_of(process) for process in processes]
+        return [result_of(process, seconds=900) for process in processes]
     finally:
         for process in processes:
             process.kill()
@@ -79,13 +79,11 @@ def test_devices_change_nothing_but_rounding(estimator, devices, on_virtual_devi
     assert_close(found, alone)
 
 
-@pytest.mark.timeout(600)
 def test_eight_devices_divide_the_work_of_every_estimator():
     """An eighth each, and a little that all of them do; of small problems and of large ones."""
     flags = f"--xla_force_host_platform_device_count=8 {QUICK_TO_COMPILE}"
     shares = result_of(start(flags, "shares"), seconds=500)
-    classes = concrete_classes(lopt.meta_gradients, MetaGradient)
-    assert set(shares) == {f"{name} {size}" for name in classes for size in ("small", "large")}
+    assert set(shares) == {f"{name} {size}" for name in ESTIMATORS for size in ("small", "large")}
     assert all(1 / 8 <= share < 1 / 7 for share in shares.values()), shares
 
 
