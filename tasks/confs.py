@@ -488,8 +488,8 @@ class RetentionConf(StageConf):
         default=60.0,
         ge=0,
         le=36_500,
-        description="Days for which releases, reports, cells and logged models that belong to no "
-        "version are kept, and meta-trainings that were never finished.",
+        description="Days for which releases, reports, cells, logged models and files of runs in "
+        "MLflow that belong to no version are kept, and meta-trainings that were never finished.",
     )
 
 

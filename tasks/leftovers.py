@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tasks import code_version, run_folders, settings, tracking
+from tasks import code_version, old_runs, run_folders, settings, tracking
 from tasks.confs import RetentionConf
 from tasks.locks import locked
 from tasks.needed import Needed, all_pages, needed
@@ -30,7 +30,7 @@ class Leftover(NamedTuple):
 
     kind: str
     place: str
-    """A path, or the id of a logged model."""
+    """A path, or the id of a logged model or of a run in MLflow."""
     bytes: int
 
 
@@ -38,6 +38,7 @@ def leftovers(conf: RetentionConf, keep: Needed) -> Iterator[Leftover]:
     """Yield what is old enough, the largest kinds first."""
     yield from _checkpoints(conf, keep)
     yield from _models(conf, keep)
+    yield from _files(conf, keep)
     yield from _reports(conf, keep)
     yield from _cells(conf, keep)
     # Of a sweep that died in the middle.
@@ -55,6 +56,8 @@ def remove(one: Leftover, conf: RetentionConf) -> bool:
         return _remove_part(path, conf, needed())
     if one.kind == MODELS:
         return _remove_model(one.place, needed())
+    if one.kind == FILES:
+        return _empty_run(one.place, conf, needed())
     if one.kind == REPORTS and _is_of(path, needed()):
         return False
     _remove_folder(path)
@@ -84,6 +87,7 @@ def _remove_folder(path: Path) -> None:
 
 RUNS = "checkpoints of meta-trainings"
 MODELS = "models that were logged and never registered"
+FILES = "files of runs in MLflow that made no version"
 REPORTS = "reports and copies of releases"
 CELLS = "cells of evaluations"
 HALVES = "what a sweep has removed by half"
@@ -152,10 +156,31 @@ def _models(conf: RetentionConf, keep: Needed) -> Iterator[Leftover]:
 
 def _models_of_waiting_runs() -> set[str]:
     """Return the models of runs whose release is still to be published, by id."""
+    uris = [one.record.model_uri or "" for one in _waiting()]
+    return {found for uri in uris if (found := logged_model_id(uri))}
+
+
+def _waiting() -> list[RunFolder]:
     records = settings.runs_root().glob("*/*/run.json")
     folders = [run_folders.read(path.parent) for path in records]
-    uris = [one.record.model_uri or "" for one in folders if one.record.awaits_publication]
-    return {found for uri in uris if (found := logged_model_id(uri))}
+    return [one for one in folders if one.record.awaits_publication]
+
+
+def _files(conf: RetentionConf, keep: Needed) -> Iterator[Leftover]:
+    for run in old_runs.old_runs(conf.artifact_days, _waiting_runs(), keep):
+        if size := old_runs.bytes_of(run):
+            yield Leftover(FILES, str(run.info.run_id), size)
+
+
+def _waiting_runs() -> set[str]:
+    return {one.record.mlflow_run_id for one in _waiting() if one.record.mlflow_run_id}
+
+
+def _empty_run(mlflow_run_id: str, conf: RetentionConf, keep: Needed) -> bool:
+    if not old_runs.may_be_emptied(mlflow_run_id, conf.artifact_days, _waiting_runs(), keep):
+        return False
+    old_runs.empty(mlflow_run_id)
+    return True
 
 
 def _logged_models() -> "list[LoggedModel]":

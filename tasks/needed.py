@@ -19,8 +19,10 @@ class Needed(NamedTuple):
     logged_models: frozenset[str]
     places: tuple[str, ...]
     """Where MLflow loads the versions from, however they were registered."""
+    runs: frozenset[str]
+    """MLflow runs that made the versions."""
     of_aliases: frozenset[str]
-    """MLflow runs of the versions that have an alias."""
+    """Those of the versions that have an alias."""
 
     def has_place(self, place: str) -> bool:
         """Return whether a version is loaded from this place, or from inside it."""
@@ -47,6 +49,7 @@ def needed() -> Needed:
         releases=frozenset(_texts(one.tags.get("release_digest") for one in versions)),
         logged_models=frozenset(_texts(models)),
         places=tuple(sorted(place.rstrip("/") for place in _texts(places))),
+        runs=frozenset(_texts(one.run_id for one in versions)),
         of_aliases=frozenset(_texts(kept)),
     )
 

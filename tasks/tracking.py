@@ -37,7 +37,7 @@ def tracked(
 
     An exception ends it as FAILED, and what is none (Ctrl-C, a cancellation) as KILLED.
     """
-    found = _found(resumed)
+    found = run_or_none(resumed)
     mlflow_run_id = _reopen(found, parent) if found else _create(name, confs, parent, tags)
     try:
         links.show_mlflow_run(experiment_id(), mlflow_run_id)
@@ -191,11 +191,11 @@ def _reopen(run: "Run", parent: str | None) -> str:
 
 def adopt(mlflow_run_id: str | None, parent: str | None) -> None:
     """Make a finished run a part of another cycle, if its own has not come to its end."""
-    run = _found(mlflow_run_id)
+    run = run_or_none(mlflow_run_id)
     if run is None or parent is None:
         return
     before = run.data.tags.get(PARENT_TAG)
-    cycle = _found(before)
+    cycle = run_or_none(before)
     if before and (cycle is None or cycle.info.status != "FINISHED"):
         _bury(before)
         set_tags(str(mlflow_run_id), {PARENT_TAG: parent})
@@ -203,7 +203,7 @@ def adopt(mlflow_run_id: str | None, parent: str | None) -> None:
 
 def _bury(mlflow_run_id: str | None) -> None:
     """End the cycle of a run that is taken up again: it died without saying so."""
-    cycle = _found(mlflow_run_id)
+    cycle = run_or_none(mlflow_run_id)
     if cycle is not None and cycle.info.status == "RUNNING":
         for one in (*_running_parts(cycle.info.run_id), cycle.info.run_id):
             client().set_terminated(one, "KILLED")
@@ -214,7 +214,7 @@ def _running_parts(mlflow_run_id: str) -> list[str]:
     return [run.info.run_id for run in client().search_runs([experiment_id()], asked)]
 
 
-def _found(mlflow_run_id: str | None) -> "Run | None":
+def run_or_none(mlflow_run_id: str | None) -> "Run | None":
     """Return a run, `None` if there is none or it was deleted.
 
     Raises what MLflow raises if it cannot be asked: the run must not begin a second time for that.
