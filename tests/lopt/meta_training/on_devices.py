@@ -41,6 +41,7 @@ LARGE = [
 META_STEPS = 7
 # Differences of losses that lie so far apart keep the digits which a hundredth, the default, loses.
 DEVIATION = 0.1
+NUDGES = 8
 
 
 def estimators():
@@ -51,13 +52,25 @@ def estimators():
         yield name, dataclasses.replace(estimator, **spread)
 
 
-def trained(estimator, mesh, problems=8):
+def nudged(optimizer, number):
+    """Return an optimizer whose meta-params are other ones in the last digits."""
+    generator = np.random.default_rng(number)
+
+    def one(leaf):
+        return leaf * (1 + jnp.float32(2**-23) * generator.integers(-4, 5, leaf.shape))
+
+    return jax.tree.map(one, optimizer)
+
+
+def trained(estimator, mesh, problems=8, nudge=None):
     """Meta-params, losses and divisions after some meta-steps, in two calls."""
     groups = draw_ensemble(ENTRIES, seed=0).groups()
     unrolling = Unrolling(steps=3, problems=problems, lengths=ExponentialLengths(1, 2.0, 10))
     estimator = dataclasses.replace(estimator, unrolling=unrolling)
     training = MetaTraining(estimator, 0.1, warmup_steps=2, decay_steps=50, steps_per_dispatch=3)
     optimizer = LearnedAdam.release(key=jax.random.key(0))
+    if nudge is not None:
+        optimizer = nudged(optimizer, nudge)
     state = init_meta_state(training, optimizer, groups, jax.random.key(1))
     losses = []
     for last in (4, META_STEPS):
@@ -145,6 +158,11 @@ def main() -> None:
         name: {count: trained(estimator, mesh) for count, mesh in meshes.items()}
         for name, estimator in estimators()
     }
+    if "none" in meshes:
+        for name, estimator in estimators():
+            found[name]["nudged"] = [
+                trained(estimator, None, nudge=number) for number in range(NUDGES)
+            ]
     found |= {"refused": refused(meshes["2"]), "taken": digest_of_the_first_ones()}
     sys.stdout.write(json.dumps(found))
 

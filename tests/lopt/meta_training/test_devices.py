@@ -65,10 +65,20 @@ def in_two_processes():
 MOVED = 0.3
 
 
-def assert_close(one, other):
-    """Sums over problems are rounded in another order, and what follows from them differs."""
+def assert_close(one, other, on_one_device):
+    """Sums over problems are rounded in another order, and what follows from them differs.
+
+    Where problems nearly cancel that is more than the last digits, as it is on a single device
+    that begins with other last digits: three times as much as that is allowed.
+    """
+    alone, nudged = on_one_device["none"], on_one_device["nudged"]
     for name in ("meta_params", "losses", "validated"):
-        np.testing.assert_allclose(one[name], other[name], rtol=1e-5, atol=1e-6, err_msg=name)
+        found, wanted = np.array(one[name]), np.array(other[name])
+        rounding = np.abs(np.array([run[name] for run in nudged]) - alone[name]).max(axis=0)
+        assert np.all(rounding < MOVED / 1000), rounding
+        allowed = np.maximum(1e-6 + 1e-5 * np.abs(wanted), 3 * rounding)
+        differences = np.abs(found - wanted)
+        assert np.all(differences <= allowed), (name, differences, allowed)
 
 
 @every_estimator
@@ -79,7 +89,7 @@ def test_devices_change_nothing_but_rounding(estimator, devices, on_virtual_devi
     assert found["problems_here"] == [8 // int(devices)] * int(devices)
     assert len(found["losses"]) == 7
     assert abs(alone["meta_params"][0] - np.log(1e-3)) > MOVED
-    assert_close(found, alone)
+    assert_close(found, alone, on_virtual_devices[estimator])
 
 
 def test_eight_devices_divide_the_work_of_every_estimator():
@@ -102,7 +112,7 @@ def test_two_processes_are_as_one_with_two_devices(estimator, in_two_processes, 
     assert one == other
     assert one["devices"] == 2
     assert one["problems_here"] == [4]
-    assert_close(one, on_virtual_devices[estimator]["2"])
+    assert_close(one, on_virtual_devices[estimator]["2"], on_virtual_devices[estimator])
 
 
 @every_estimator
