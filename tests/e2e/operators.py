@@ -65,14 +65,17 @@ class Operator(NamedTuple):
         return run.stdout
 
     def ask(self, path: str, **filters: Any) -> Any:
+        """Ask Prefect's API by a POST with these fields."""
+        return self.request("POST", path, filters).json()
+
+    def request(self, method: str, path: str, body: Any = None) -> httpx.Response:
         """Ask Prefect's API, again where it is too busy, as Prefect's own client does."""
         for _ in range(10):
-            found = httpx.post(f"{self.prefect}/api/{path}", json=filters, timeout=120)
+            found = httpx.request(method, f"{self.prefect}/api/{path}", json=body, timeout=120)
             if found.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                 break
             time.sleep(5)
-        found.raise_for_status()
-        return found.json()
+        return found.raise_for_status()
 
     def deployment(self, flow: str, name: str = "tiny") -> dict[str, Any]:
         found = self.ask("deployments/filter", flows={"name": {"any_": [flow]}})

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.e2e.operators import SECONDS, Operator, eventually
@@ -86,9 +85,9 @@ def test_a_night_that_has_learned_nothing_is_refused_and_the_champion_stays(
 def test_a_schedule_s_next_run_waits_in_prefect_for_its_time(operator: Operator) -> None:
     operator.up()
     deployment = operator.deployment("roll-back")
-    path = f"{operator.prefect}/api/deployments/{deployment['id']}/schedules"
+    path = f"deployments/{deployment['id']}/schedules"
     once_a_year = {"schedule": {"cron": "0 3 1 1 *", "timezone": "Etc/UTC"}, "active": True}
-    (schedule,) = httpx.post(path, json=[once_a_year], timeout=60).raise_for_status().json()
+    (schedule,) = operator.request("POST", path, [once_a_year]).json()
     only = {
         "deployment_id": {"any_": [deployment["id"]]},
         "state": {"type": {"any_": ["SCHEDULED"]}},
@@ -102,7 +101,7 @@ def test_a_schedule_s_next_run_waits_in_prefect_for_its_time(operator: Operator)
         eventually(lambda: bool(waiting()), operator.log, 300)
         assert all("-01-01T03:00:00" in time for time in waiting())
     finally:
-        httpx.delete(f"{path}/{schedule['id']}", timeout=60).raise_for_status()
+        operator.request("DELETE", f"{path}/{schedule['id']}")
 
 
 def test_the_schedule_has_its_time_zone_and_its_switch_stays_as_a_person_left_it(
@@ -116,8 +115,8 @@ def test_the_schedule_has_its_time_zone_and_its_switch_stays_as_a_person_left_it
         "timezone": "Europe/Vienna",
     }
     assert schedule["active"]
-    path = f"{operator.prefect}/api/deployments/{deployment['id']}/schedules/{schedule['id']}"
-    httpx.patch(path, json={"active": False}, timeout=60).raise_for_status()
+    path = f"deployments/{deployment['id']}/schedules/{schedule['id']}"
+    operator.request("PATCH", path, {"active": False})
     operator.up()
     (schedule,) = operator.deployment("nightly-retraining")["schedules"]
     assert not schedule["active"]

@@ -5,8 +5,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from tests.e2e.operators import Operator, eventually
 
 SEGMENT = 20
@@ -99,9 +97,5 @@ class Training:
 
 def cancel(operator: Operator, flow_run_id: str) -> None:
     """Do what the button in Prefect's page does."""
-    answer = httpx.post(
-        f"{operator.prefect}/api/flow_runs/{flow_run_id}/set_state",
-        json={"state": {"type": "CANCELLING", "name": "Cancelling"}},
-        timeout=60,
-    )
-    answer.raise_for_status()
+    state = {"type": "CANCELLING", "name": "Cancelling"}
+    operator.ask(f"flow_runs/{flow_run_id}/set_state", state=state)
