@@ -15,7 +15,13 @@ import lopt.meta_gradients
 from lopt.architectures import LearnedAdam
 from lopt.catalogue import concrete_classes
 from lopt.ensembles import draw_ensemble
-from lopt.meta_gradients import ExponentialLengths, MetaGradient, TruncatedBackprop, Unrolling
+from lopt.meta_gradients import (
+    ExponentialLengths,
+    MetaGradient,
+    NoiseReuseES,
+    TruncatedBackprop,
+    Unrolling,
+)
 from lopt.meta_gradients.vectors import vectors
 from lopt.meta_training import (
     MetaTraining,
@@ -41,15 +47,17 @@ LARGE = [
 META_STEPS = 7
 # Differences of losses that lie so far apart keep the digits which a hundredth, the default, loses.
 DEVIATION = 0.1
+CANCELS = "PersistentES"
 NUDGES = 8
 
 
 def estimators():
-    """Every estimator by its name."""
+    """Every estimator by its name, and noise reuse as it is by default, too."""
     for name, cls in concrete_classes(lopt.meta_gradients, MetaGradient).items():
         estimator = cls.examples()[0]
         spread = {"deviation": DEVIATION} if hasattr(estimator, "deviation") else {}
         yield name, dataclasses.replace(estimator, **spread)
+    yield "NoiseReuseES by default", NoiseReuseES.examples()[0]
 
 
 def nudged(optimizer, number):
@@ -159,10 +167,10 @@ def main() -> None:
         for name, estimator in estimators()
     }
     if "none" in meshes:
-        for name, estimator in estimators():
-            found[name]["nudged"] = [
-                trained(estimator, None, nudge=number) for number in range(NUDGES)
-            ]
+        cancels = dict(estimators())[CANCELS]
+        found[CANCELS]["nudged"] = [
+            trained(cancels, None, nudge=number) for number in range(NUDGES)
+        ]
     found |= {"refused": refused(meshes["2"]), "taken": digest_of_the_first_ones()}
     sys.stdout.write(json.dumps(found))
 

@@ -17,7 +17,8 @@ from lopt.meta_gradients import MetaGradient
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1000)]
 
 PROGRAM = Path(__file__).with_name("on_devices.py")
-ESTIMATORS = concrete_classes(lopt.meta_gradients, MetaGradient)
+CLASSES = concrete_classes(lopt.meta_gradients, MetaGradient)
+ESTIMATORS = [*CLASSES, "NoiseReuseES by default"]
 QUICK_TO_COMPILE = "--xla_cpu_use_fusion_emitters=false"
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
 
@@ -68,15 +69,17 @@ MOVED = 0.3
 def assert_close(one, other, on_one_device):
     """Sums over problems are rounded in another order, and what follows from them differs.
 
-    Where problems nearly cancel that is more than the last digits, as it is on a single device
-    that begins with other last digits: three times as much as that is allowed.
+    Problems of persistent evolution strategies nearly cancel: how much rounding that leaves is
+    measured, by runs on a single device that begin with other last digits.
     """
-    alone, nudged = on_one_device["none"], on_one_device["nudged"]
     for name in ("meta_params", "losses", "validated"):
         found, wanted = np.array(one[name]), np.array(other[name])
-        rounding = np.abs(np.array([run[name] for run in nudged]) - alone[name]).max(axis=0)
-        assert np.all(rounding < MOVED / 1000), rounding
-        allowed = np.maximum(1e-6 + 1e-5 * np.abs(wanted), 3 * rounding)
+        allowed = 1e-6 + 1e-5 * np.abs(wanted)
+        if nudged := on_one_device.get("nudged"):
+            alone = on_one_device["none"][name]
+            rounding = np.abs(np.array([run[name] for run in nudged]) - alone).max(axis=0)
+            assert np.all(rounding < MOVED / 1000), rounding
+            allowed = np.maximum(allowed, 3 * rounding)
         differences = np.abs(found - wanted)
         assert np.all(differences <= allowed), (name, differences, allowed)
 
