@@ -12,12 +12,38 @@ import jax
 
 MAPPINGS = Path("/proc/self/maps")
 LIMIT = Path("/proc/sys/vm/max_map_count")
-QUICK_TO_COMPILE = {"xla_cpu_use_fusion_emitters": False}
-"""Options with which XLA compiles large programs for a CPU in two thirds of the time.
+ONE_AFTER_THE_OTHER = {"xla_cpu_enable_concurrency_optimized_scheduler": False}
+"""For programs of many small operations. Handing these out to threads takes longer than they do,
+and the problems are divided among devices already (LOG.md, 2026-11-26)."""
+SHORT_LOOPS = {"xla_backend_optimization_level": 2}
+"""For small problems side by side, whose innermost loops are as long as there are problems.
 
-To run they then take from as long to a fifth longer for backpropagation, by the architecture, and
-up to two fifths longer for evolution strategies (LOG.md, 2026-11-26). Other devices ignore it.
-"""
+At its highest level LLVM writes loops of up to some thirty rounds out, number by number, before it
+would make vectors of them: backpropagation then takes a fifth to four fifths longer, and half as
+long again to compile. Loops over the params of larger problems gain a tenth by that level (LOG.md,
+2026-11-27)."""
+QUICK_TO_COMPILE = {"xla_cpu_use_fusion_emitters": False} | SHORT_LOOPS
+"""For large programs that do not run for long: compiled in less than half of the time.
+
+To run they then take from as long to a quarter longer for backpropagation, by the architecture, and
+up to two thirds longer for evolution strategies (LOG.md, 2026-11-26 and 27)."""
+
+
+def processor_options(quickly: bool, small: bool) -> dict[str, bool | int]:
+    """Return the options with which XLA compiles meta-steps: none but for a processor.
+
+    `quickly` is for runs of minutes, `small` for nothing but small problems.
+
+    **Example**
+
+    ```python
+    jax.jit(meta_steps, compiler_options=processor_options(quickly=False, small=True))
+    ```
+    """
+    if jax.default_backend() != "cpu":
+        return {}
+    extra = QUICK_TO_COMPILE if quickly else SHORT_LOOPS if small else {}
+    return ONE_AFTER_THE_OTHER | extra
 
 
 def forget_if_many(part: float = 0.3) -> bool:

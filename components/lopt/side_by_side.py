@@ -11,6 +11,7 @@ https://docs.jax.dev/en/latest/notebooks/Writing_custom_interpreters_in_Jax.html
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import jax
@@ -19,7 +20,7 @@ from jax.extend.core import ClosedJaxpr
 from jaxtyping import Array, PyTree
 
 from lopt.inlining import Atom, Constant, Equation, inlined
-from lopt.problems_last import RULES, Value, bind, spread
+from lopt.problems_last import RULES, Value, bind, product_by_turned, spread, turned_order
 
 Result = TypeVar("Result")
 
@@ -49,10 +50,23 @@ def for_each_problem(
     losses = for_each_problem(loss, params)(params, targets)
     ```
     """
-    scalars = sum(math.prod(jnp.shape(leaf)[1:]) for leaf in jax.tree.leaves(params))
-    if scalars <= SMALL and jax.default_backend() == "cpu":
+    if are_small(params) and jax.default_backend() == "cpu":
         return side_by_side(function, in_axes)
     return jax.vmap(function, in_axes)
+
+
+def are_small(params: PyTree[Array | jax.ShapeDtypeStruct]) -> bool:
+    """Tell whether problems are small, by the params of all of them, which are the first axis.
+
+    Shapes without arrays will do.
+
+    **Example**
+
+    ```python
+    are_small(jnp.ones((32, 10)))  # True
+    ```
+    """
+    return sum(math.prod(jnp.shape(leaf)[1:]) for leaf in jax.tree.leaves(params)) <= SMALL
 
 
 def side_by_side(function: Callable[..., Result], in_axes: Any = 0) -> Callable[..., Result]:
@@ -101,14 +115,25 @@ def _form(leaf: Any, batched: bool) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(shape[1:] if batched else shape, jnp.result_type(leaf))
 
 
-def _run(closed: ClosedJaxpr, values: Sequence[Value], size: int) -> list[Value]:
+# Second factors of products, by the equation that they are turned for.
+Turned = Mapping[tuple[int, ...], Array]
+
+
+def _run(
+    closed: ClosedJaxpr, values: Sequence[Value], size: int, turned: Turned = MappingProxyType({})
+) -> list[Value]:
     """Evaluate a function that was traced for one problem, for all of them."""
     program = inlined(closed)
     every = [*(Value(constant, False) for constant in closed.consts), *values]
     known = dict(enumerate(every))
     for equation in program.equations:
         reads = _read(equation.reads, known)
-        known.update(zip(equation.writes, _apply(equation, reads, size), strict=True))
+        if equation.writes in turned and reads[0].batched:
+            made = product_by_turned(equation, reads[0].array, turned[equation.writes])
+            written = [Value(made, True)]
+        else:
+            written = _apply(equation, reads, size)
+        known.update(zip(equation.writes, written, strict=True))
     return _read(program.outputs, known)
 
 
@@ -161,11 +186,12 @@ def _scan(equation: Equation, reads: Sequence[Value], size: int) -> list[Value]:
         reads[constants + carried :],
     )
     written_flags: list[bool] = []
+    turned = _turned(body, fixed)
 
     def step(carry: Sequence[Any], x: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         carry_values = [Value(a, flag) for a, flag in zip(carry, flags, strict=True)]
         x_values = [Value(a, value.batched) for a, value in zip(x, xs, strict=True)]
-        written = _run(body, [*fixed, *carry_values, *x_values], size)
+        written = _run(body, [*fixed, *carry_values, *x_values], size, turned)
         after, ys = written[:carried], written[carried:]
         written_flags[:] = [value.batched for value in ys]
         kept = [
@@ -183,6 +209,19 @@ def _scan(equation: Equation, reads: Sequence[Value], size: int) -> list[Value]:
     )
     flags_of_all = [*flags, *written_flags]
     return [Value(a, flag) for a, flag in zip([*after, *ys], flags_of_all, strict=True)]
+
+
+def _turned(body: ClosedJaxpr, fixed: Sequence[Value]) -> Turned:
+    """Turn what all problems share and a loop multiplies by, once and not at every step."""
+    first, turned = len(body.consts), {}
+    for equation in inlined(body).equations:
+        if equation.eqn.primitive is jax.lax.dot_general_p:
+            factor = equation.reads[1]
+            if isinstance(factor, int) and first <= factor < first + len(fixed):
+                value = fixed[factor - first]
+                if not value.batched:
+                    turned[equation.writes] = jnp.transpose(value.array, turned_order(equation))
+    return turned
 
 
 def _carry_flags(

@@ -46,3 +46,20 @@ def test_where_nothing_is_limited_nothing_is_forgotten(
 ) -> None:
     monkeypatch.setattr(compiled_programs, "MAPPINGS", tmp_path / "nowhere")
     assert not forget_if_many(part=0.0)
+
+
+@pytest.mark.parametrize(
+    ("quickly", "small", "level", "emitters"),
+    [(False, False, None, None), (False, True, 2, None), (True, False, 2, False)],
+)
+def test_meta_steps_are_compiled_for_what_they_are(
+    quickly: bool, small: bool, level: int | None, emitters: bool | None
+) -> None:
+    options = compiled_programs.processor_options(quickly, small)
+    assert options.get("xla_backend_optimization_level") == level
+    assert options.get("xla_cpu_use_fusion_emitters") == emitters
+
+
+def test_other_devices_have_options_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert not compiled_programs.processor_options(quickly=True, small=True)

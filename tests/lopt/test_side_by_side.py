@@ -57,6 +57,22 @@ def loops(shared, matrix, x):
     return jax.lax.scan(step, (0, 0.0, x), shared, reverse=True)
 
 
+def products_in_loops(shared, matrix, x):
+    """By what all share, in a loop and on its way back: from either side, along and over axes."""
+    many = jnp.stack([shared, shared.T])
+
+    def step(own, _):
+        along = jnp.einsum("bij,kbj->kbi", many, jnp.stack([own, -own])[None])
+        both = jnp.einsum("bij,ik,j->bk", many, matrix, own)
+        both = (along.sum(0) * both).sum(0)
+        return jnp.tanh(0.1 * (shared @ own + own @ shared + both)), own
+
+    def loss(shared, x):
+        return jnp.square(jax.lax.scan(step, x, length=3)[1]).sum()
+
+    return jax.lax.scan(step, x, length=3), jax.grad(loss, argnums=(0, 1))(shared, x)
+
+
 def derivatives(shared, matrix, x):
     def loss(shared, x):
         _, outputs = loops(shared, matrix, x)
@@ -76,6 +92,7 @@ FUNCTIONS = (
     by_hand,
     random_numbers,
     loops,
+    products_in_loops,
     derivatives,
     nothing_of_it,
 )
@@ -118,6 +135,20 @@ def products_in(function, *arguments):
 def test_products_of_few_terms_are_sums_but_in_float32_alone(terms, dtype, products):
     matrices = jnp.ones((PROBLEMS, 4, terms), dtype)
     assert products_in(jnp.matmul, matrices, jnp.ones((PROBLEMS, terms), dtype)) == products
+
+
+def test_what_all_share_is_turned_before_a_loop_and_not_in_it():
+    def multiplied(shared, x):
+        return jax.lax.scan(lambda own, _: (own @ shared, None), x, length=3)[0]
+
+    arguments = jnp.ones((4, 4)), jnp.ones((PROBLEMS, 4))
+    closed = jax.make_jaxpr(side_by_side(multiplied, (None, 0)))(*arguments)
+    (loop,) = [equation for equation in closed.eqns if equation.primitive.name == "scan"]
+    inside = loop.params["jaxpr"].eqns
+    turned = [equation.invars[0] for equation in inside if equation.primitive.name == "transpose"]
+    assert not [one for one in turned if one.aval.shape == (4, 4)]
+    (product,) = [equation for equation in inside if equation.primitive.name == "dot_general"]
+    assert product.params["dimension_numbers"] == (((1,), (0,)), ((), ()))
 
 
 @pytest.mark.slow

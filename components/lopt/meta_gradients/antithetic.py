@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from lopt.architectures import LearnedOptimizer
 from lopt.ensembles import Group
@@ -47,28 +47,36 @@ ONE_START = PAIR._replace(params=SHARED)
 
 
 def perturbations(
-    key: Key[Array, ""], optimizer: LearnedOptimizer, problems: int, deviation: float
+    key: Key[Array, ""],
+    optimizer: LearnedOptimizer,
+    problems: int,
+    deviation: float,
+    meta_step: Int[Array, ""],
 ) -> Float[Array, "problems meta_params"]:
     """Draw normal perturbations of all meta-params, one vector for each problem.
 
     **Example**
 
     ```python
-    noise = perturbations(jax.random.key(0), optimizer, problems=24, deviation=0.01)
+    noise = perturbations(jax.random.key(0), optimizer, 24, 0.01, meta_step=jnp.array(0))
     ```
     """
-    return perturbations_of(jax.random.split(key, problems), optimizer, deviation)
+    return perturbations_of(jax.random.split(key, problems), optimizer, deviation, meta_step)
 
 
 def perturbations_of(
-    keys: Key[Array, " problems"], optimizer: LearnedOptimizer, deviation: float
+    keys: Key[Array, " problems"],
+    optimizer: LearnedOptimizer,
+    deviation: float,
+    meta_step: Int[Array, ""],
 ) -> Float[Array, "problems meta_params"]:
-    """Draw normal perturbations, each from the key of its problem.
+    """Draw normal perturbations, each from the key of its problem, whatever the meta-step is.
 
     **Example**
 
     ```python
-    noise = perturbations_of(jax.random.split(key, 24), optimizer, deviation=0.01)
+    keys = jax.random.split(key, 24)
+    noise = perturbations_of(keys, optimizer, deviation=0.01, meta_step=jnp.array(0))
     ```
     """
     size = number_of_meta_params(optimizer)
@@ -76,7 +84,14 @@ def perturbations_of(
     def draw(key: Key[Array, ""]) -> Float[Array, " meta_params"]:
         return deviation * standard_normal(key, size)
 
-    return jax.vmap(draw)(keys)
+    # One round of a loop of which the compiler does not know that it is one: what leaves it has
+    # been computed. Normal numbers were computed anew for each of three readers, half of a
+    # meta-step on small problems.
+    nothing = jnp.zeros((len(keys), size), jnp.float32)
+    noise: Float[Array, "problems meta_params"] = jax.lax.fori_loop(
+        meta_step, meta_step + 1, lambda *_: jax.vmap(draw)(keys), nothing
+    )
+    return noise
 
 
 def empty_pairs(

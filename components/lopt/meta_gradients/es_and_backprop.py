@@ -114,7 +114,8 @@ class ESAndBackprop(MetaGradient):
     ) -> Estimate:
         renewal_key, noise_key, key = jax.random.split(state.key, 3)
         new = self.unrolling.renew(state.places, group, renewal_key, meta_step)
-        noise = perturbations(noise_key, optimizer, self.unrolling.problems, self.deviation)
+        problems = self.unrolling.problems
+        noise = perturbations(noise_key, optimizer, problems, self.deviation, meta_step)
         meta_params, optimizer_of = vectors(optimizer)
 
         def one_pair(

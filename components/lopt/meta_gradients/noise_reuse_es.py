@@ -79,7 +79,7 @@ class NoiseReuseES(MetaGradient):
         new = self.unrolling.renew(state.places, group, renewal_key, meta_step)
         fresh = jax.random.split(noise_key, self.unrolling.problems)
         noise_keys = jnp.where(new.finished, fresh, state.noise_keys)
-        noise = perturbations_of(noise_keys, optimizer, self.deviation)
+        noise = perturbations_of(noise_keys, optimizer, self.deviation, meta_step)
         unrolled = unroll_pairs(self.unrolling, optimizer, noise, state.places, new)
         estimated = estimate_of_pairs(
             self.unrolling, state.places, new, unrolled, noise / self.deviation**2

@@ -23,6 +23,7 @@ from lopt.meta_gradients.antithetic import (
 from lopt.meta_gradients.base import Estimate, MetaGradient
 from lopt.meta_gradients.places import Places
 from lopt.meta_gradients.unrolling import Unrolling
+from lopt.meta_gradients.vectors import number_of_meta_params
 
 
 class PersistentESState(NamedTuple):
@@ -66,9 +67,9 @@ class PersistentES(MetaGradient):
     def init(
         self, optimizer: LearnedOptimizer, group: Group, key: Key[Array, ""]
     ) -> PersistentESState:
-        noise = jax.eval_shape(lambda: self._noise(key, optimizer))
         places = empty_pairs(self.unrolling, optimizer, group, key)
-        return PersistentESState(places, jnp.zeros(noise.shape, noise.dtype), key)
+        shape = (self.unrolling.problems, number_of_meta_params(optimizer))
+        return PersistentESState(places, jnp.zeros(shape, jnp.float32), key)
 
     def estimate(
         self,
@@ -79,15 +80,11 @@ class PersistentES(MetaGradient):
     ) -> Estimate:
         renewal_key, noise_key, key = jax.random.split(state.key, 3)
         new = self.unrolling.renew(state.places, group, renewal_key, meta_step)
-        noise = self._noise(noise_key, optimizer)
+        problems = self.unrolling.problems
+        noise = perturbations(noise_key, optimizer, problems, self.deviation, meta_step)
         unrolled = unroll_pairs(self.unrolling, optimizer, noise, state.places, new)
         accumulated = noise + jnp.where(new.finished[:, None], 0.0, state.accumulated)
         estimated = estimate_of_pairs(
             self.unrolling, state.places, new, unrolled, accumulated / self.deviation**2
         )
         return estimated._replace(state=PersistentESState(estimated.state, accumulated, key))
-
-    def _noise(
-        self, key: Key[Array, ""], optimizer: LearnedOptimizer
-    ) -> Float[Array, "problems meta_params"]:
-        return perturbations(key, optimizer, self.unrolling.problems, self.deviation)

@@ -1,6 +1,7 @@
 """One compiled program for several meta-steps: sampling, estimates, meta-updates."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PyTree
 
 from lopt.architectures import LearnedOptimizer
-from lopt.compiled_programs import QUICK_TO_COMPILE
+from lopt.compiled_programs import processor_options
 from lopt.ensembles import Group
 from lopt.meta_gradients import Estimate, Faults
 from lopt.meta_gradients.combining import norm
@@ -21,11 +22,9 @@ from lopt.meta_training.devices import kept_divided, kept_on_all
 from lopt.meta_training.metrics import MetaMetrics
 from lopt.meta_training.schedule import Turn
 from lopt.meta_training.settings import MetaTraining
+from lopt.meta_training.sizes import all_small
 from lopt.meta_training.state import MetaState
 
-# On a CPU the small operations of a step then run one after the other. Handing them out to threads
-# takes longer than they do, and the problems are divided among devices already (LOG.md).
-ONE_AFTER_THE_OTHER = {"xla_cpu_enable_concurrency_optimized_scheduler": False}
 # How much of a group's running mean square stays from one meta-step to the next.
 NORM_DECAY = 0.95
 
@@ -63,7 +62,8 @@ def take_turn(
     meta_state, metrics = take_turn(training, groups, meta_state, turn)
     ```
     """
-    part, given = _program(training)(*_arguments(training, groups, meta_state, turn, mesh))
+    arguments = _arguments(training, groups, meta_state, turn, mesh)
+    part, given = _program(training, arguments[2])(*arguments)
     families = tuple(groups[index].family for index in turn.groups)
     first = turn.done + 1
     metrics = MetaMetrics(first, turn.steps, given.values, families, given.faults)
@@ -85,7 +85,8 @@ def compile_turn(
     compile_turn(training, groups, meta_state, turn)
     ```
     """
-    _program(training).lower(*_arguments(training, groups, meta_state, turn, mesh)).compile()
+    arguments = _arguments(training, groups, meta_state, turn, mesh)
+    _program(training, arguments[2]).lower(*arguments).compile()
 
 
 def _arguments(
@@ -176,14 +177,15 @@ def _meta_steps(
     return new_state, given
 
 
-# Equinox declares neither that it takes options nor what it returns.
-_jit: Any = eqx.filter_jit
-_compiled: Any = _jit(_meta_steps, compiler_options=ONE_AFTER_THE_OTHER)
-_compiled_quickly: Any = _jit(_meta_steps, compiler_options=ONE_AFTER_THE_OTHER | QUICK_TO_COMPILE)
+def _program(training: MetaTraining, groups: Sequence[Group]) -> Any:
+    return _compiled(training.compile_quickly, all_small(groups))
 
 
-def _program(training: MetaTraining) -> Any:
-    return _compiled_quickly if training.compile_quickly else _compiled
+@functools.cache
+def _compiled(quickly: bool, small: bool) -> Any:
+    # Equinox declares neither that it takes options nor what it returns.
+    jit: Any = eqx.filter_jit
+    return jit(_meta_steps, compiler_options=processor_options(quickly, small))
 
 
 def _updated(

@@ -170,10 +170,23 @@ def test_compiling_quickly_changes_nothing_but_rounding(groups, getkey, monkeypa
     start = init_meta_state(training, OPTIMIZER, groups[:1], getkey())
     one = meta_params_of(trained(training, groups[:1], start, 3))
     # Or else another program would do.
-    monkeypatch.setattr(steps, "_compiled", None)
+    asked, given = [], steps.processor_options
+    steps._compiled.cache_clear()
+    monkeypatch.setattr(steps, "processor_options", lambda *how: asked.append(how) or given(*how))
     quickly = dataclasses.replace(training, compile_quickly=True)
     other = meta_params_of(trained(quickly, groups[:1], start, 3))
     np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
+    assert asked == [(True, True)]
+
+
+def test_programs_of_nothing_but_small_problems_are_compiled_for_short_loops(groups, monkeypatch):
+    asked = []
+    monkeypatch.setattr(steps, "_compiled", lambda *how: asked.append(how))
+    spec = {"problem": "Quadratic", "dimensions": 65}
+    large = draw_ensemble([{"family": "large", "spec": spec}], seed=0).groups()
+    for some in (groups[:1], large, [*groups[:1], *large]):
+        steps._program(MetaTraining(estimator()), some)
+    assert asked == [(False, True), (False, False), (False, False)]
 
 
 def test_a_mesh_of_one_device_changes_nothing(groups, getkey):
