@@ -12,10 +12,12 @@ import optax
 
 from benchmarks import straight
 from lopt.architectures import HierarchicalRNN, LearnedOptimizer
+from lopt.compiled_programs import processor_options
 from lopt.ensembles import draw_ensemble
 from lopt.meta_gradients import MetaGradient, Unrolling
 from lopt.meta_gradients.vectors import vectors
 from lopt.meta_training import MetaTraining, init_meta_state, meta_train, problem_mesh
+from lopt.meta_training.sizes import all_small
 from lopt.problems import loss_and_gradient
 from lopt.side_by_side import for_each_problem
 from lopt.unroll import begin, unroll
@@ -95,7 +97,8 @@ class ForwardSteps:
         size = Size(devices=1)
         self.trajectories, self.optimizer = _begun(optimizer, problem, size), optimizer
         self.inner_steps = size.inner_steps
-        self._run = eqx.filter_jit(partial(_unrolls, steps=size.steps))
+        jit: Any = eqx.filter_jit
+        self._run = jit(partial(_unrolls, steps=size.steps), compiler_options=_options(problem))
         self(1)
 
     def __call__(self, repeats: int) -> None:
@@ -114,7 +117,8 @@ class BackwardSteps:
         self.trajectories = _begun(optimizer, problem, size)
         self.inner_steps = size.inner_steps
         self.meta_params, optimizer_of = vectors(optimizer)
-        self._run = jax.jit(partial(_gradients, optimizer_of, size))
+        run = partial(_gradients, optimizer_of, size)
+        self._run = jax.jit(run, compiler_options=_options(problem))
         self(1)
 
     def __call__(self, repeats: int) -> None:
@@ -169,6 +173,11 @@ class StraightMetaSteps:
             drawn = (jax.random.key(number),) if self._draws else ()
             self._carried = self._step(*self._carried, *drawn)
         jax.block_until_ready(self._carried)
+
+
+def _options(problem: str) -> dict[str, bool | int]:
+    """Return how meta-steps on the problem are compiled, so that their parts are, too."""
+    return processor_options(quickly=False, small=all_small(group_of(problem)))
 
 
 def _begun(optimizer: LearnedOptimizer, problem: str, size: Size) -> Any:
