@@ -50,7 +50,12 @@ def test_where_nothing_is_limited_nothing_is_forgotten(
 
 @pytest.mark.parametrize(
     ("quickly", "small", "level", "emitters"),
-    [(False, False, None, None), (False, True, 2, None), (True, False, 2, False)],
+    [
+        (False, False, None, None),
+        (False, True, 2, None),
+        (True, False, 2, False),
+        (True, True, 2, None),
+    ],
 )
 def test_meta_steps_are_compiled_for_what_they_are(
     quickly: bool, small: bool, level: int | None, emitters: bool | None

@@ -30,8 +30,8 @@ class MetaTraining(eqx.Module):
     `equal_groups` divides each group's meta-gradient by a running mean of its norm before it
     is weighted, so that no family drowns the others.
 
-    `compile_quickly` compiles for a CPU in two thirds of the time (`QUICK_TO_COMPILE`), to the
-    same numbers up to rounding.
+    `compile_quickly` compiles programs with problems that are not small for a CPU in two thirds
+    of the time (`QUICK_TO_COMPILE`), to the same numbers up to rounding.
 
     Raises `ValueError` if `warmup_steps` is not less than `decay_steps`, a count or `clip_norm`
     is not positive, or `meta_learning_rate` is negative or not finite.
