@@ -85,7 +85,7 @@ def perturbations_of(
         return deviation * standard_normal(key, size)
 
     # One round of a loop of which the compiler does not know that it is one: what leaves it has
-    # been computed. Normal numbers were computed anew for each of three readers, half of a
+    # been computed. Normal numbers were computed anew for each of three readers, a quarter of a
     # meta-step on small problems.
     nothing = jnp.zeros((len(keys), size), jnp.float32)
     noise: Float[Array, "problems meta_params"] = jax.lax.fori_loop(
