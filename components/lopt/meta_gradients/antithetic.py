@@ -84,9 +84,11 @@ def perturbations_of(
     def draw(key: Key[Array, ""]) -> Float[Array, " meta_params"]:
         return deviation * standard_normal(key, size)
 
+    if jax.default_backend() != "cpu":
+        return jax.vmap(draw)(keys)
     # One round of a loop of which the compiler does not know that it is one: what leaves it has
     # been computed. Normal numbers were computed anew for each of three readers, a quarter of a
-    # meta-step on small problems.
+    # meta-step on small problems. Elsewhere such a loop would wait for the host.
     nothing = jnp.zeros((len(keys), size), jnp.float32)
     noise: Float[Array, "problems meta_params"] = jax.lax.fori_loop(
         meta_step, meta_step + 1, lambda *_: jax.vmap(draw)(keys), nothing

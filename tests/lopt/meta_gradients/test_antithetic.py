@@ -8,7 +8,12 @@ import pytest
 from lopt.architectures import HierarchicalRNN
 from lopt.ensembles import Group
 from lopt.meta_gradients import FullES, NoiseReuseES, Unrolling
-from lopt.meta_gradients.antithetic import empty_pairs, estimate_of_pairs, unroll_pairs
+from lopt.meta_gradients.antithetic import (
+    empty_pairs,
+    estimate_of_pairs,
+    perturbations_of,
+    unroll_pairs,
+)
 from lopt.meta_gradients.combining import combine_along
 from lopt.meta_gradients.places import Renewal, draw_beginning
 from lopt.meta_gradients.vectors import vectors
@@ -80,3 +85,20 @@ def test_pairs_in_all_directions_give_the_derivative_of_an_unroll(getkey):
 def test_a_deviation_that_perturbs_nothing_is_refused(kind, deviation):
     with pytest.raises(ValueError, match=f"deviation is {deviation}, but must be positive"):
         kind(deviation=deviation)
+
+
+@pytest.mark.parametrize(("backend", "loops"), [("cpu", 1), ("gpu", 0)])
+def test_noise_is_that_of_each_key_and_no_accelerator_waits_for_the_host(
+    backend, loops, monkeypatch
+):
+    optimizer = HierarchicalRNN(hidden_sizes=(3, 2, 2), scales=2, key=jax.random.key(0))
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+
+    def noise(keys, meta_step):
+        return perturbations_of(keys, optimizer, DEVIATION, meta_step)
+
+    keys, meta_step = jax.random.split(jax.random.key(1), 3), jnp.array(7)
+    equations = jax.make_jaxpr(noise)(keys, meta_step).eqns
+    assert [equation.primitive.name for equation in equations].count("while") == loops
+    alone = [noise(keys[number : number + 1], jnp.array(0))[0] for number in range(3)]
+    np.testing.assert_allclose(jax.jit(noise)(keys, meta_step), jnp.stack(alone), rtol=1e-5)
