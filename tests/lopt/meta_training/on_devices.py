@@ -137,8 +137,8 @@ def share_of_the_work(estimator, entries):
     operations = []
     for count in (1, 8):
         mesh = problem_mesh(jax.devices()[:count])
-        arguments = (training, on_all(groups, mesh), placed(state, mesh), turn, mesh)
-        program = _program(training).lower(*_arguments(*arguments)).compile()
+        arguments = _arguments(training, on_all(groups, mesh), placed(state, mesh), turn, mesh)
+        program = _program(training, arguments[2]).lower(*arguments).compile()
         operations.append(program.compiled.cost_analysis()["flops"])
     return operations[1] / operations[0]
 
