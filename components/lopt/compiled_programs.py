@@ -26,7 +26,7 @@ QUICK_TO_COMPILE = {"xla_cpu_use_fusion_emitters": False} | SHORT_LOOPS
 """For large programs that do not run for long: compiled in two thirds of the time.
 
 Backpropagation then takes a quarter longer (an MLP of 197 params; LOG.md, 2026-11-27). Small
-problems take two thirds longer so, and `SHORT_LOOPS` alone compile as much faster."""
+problems take two thirds longer so, and `SHORT_LOOPS` alone save as much of their compiling."""
 
 
 def processor_options(quickly: bool, small: bool) -> dict[str, bool | int]:

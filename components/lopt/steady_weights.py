@@ -145,7 +145,8 @@ def _is_larger(equation: Equation, matrix: int) -> bool:
     """Tell whether a gradient to be added up is more than the factors that it can be made of."""
     size = math.prod(equation.read_forms[equation.reads.index(matrix)].shape)
     forms = [*equation.read_forms, *equation.forms]
-    return bool(2 * size > sum(math.prod(form.shape) for form in forms))
+    factors = sum(math.prod(form.shape) for form in forms) - size
+    return bool(size > factors)
 
 
 def _differentiable(plan: _Plan) -> Callable[..., list[Any]]:

@@ -130,7 +130,7 @@ def test_what_depends_on_weights_alone_is_computed_once():
     assert before.invars[0] is before.invars[1]
 
 
-@pytest.mark.parametrize(("columns", "matrices"), [(1, 0), (2, 2), (4, 2)])
+@pytest.mark.parametrize(("columns", "matrices"), [(1, 0), (2, 2), (4, 2), (8, 2)])
 def test_only_small_gradients_of_matrices_are_carried_from_step_to_step(columns, matrices):
     weights, carry = drawn(0, columns)
 
