@@ -8,6 +8,7 @@ Metz et al. 2022, google's learned_optimization, `adafac_mlp_lopt.py`;
 https://arxiv.org/abs/2203.11860.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -74,9 +75,9 @@ def own_features(
         jnp.stack([gradient, params]),
         momenta,
         mean_square[None],
-        momenta * inverse_root[None],
+        momenta * repeated(inverse_root, len(momenta)),
         inverse_root[None],
-        gradient[None] * gradient_factors,
+        repeated(gradient, len(momenta)) * gradient_factors,
         momenta * momentum_factors,
     ]
 
@@ -115,6 +116,26 @@ def time_features(inner_step: Float[Array, ""]) -> Float[Array, " timescales"]:
     ```
     """
     return jnp.tanh(inner_step / jnp.asarray(TIMESCALES, jnp.float32) - 1)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def repeated(values: Float[Array, "*shape"], times: int) -> Float[Array, "times *shape"]:
+    """Return the values so many times, one after the other.
+
+    **Example**
+
+    ```python
+    repeated(jnp.ones(4), 3).shape  # (3, 4)
+    ```
+    """
+    return jnp.broadcast_to(values, (times, *values.shape))
+
+
+# The transpose of a broadcast is a sum, for which XLA calls a library on a CPU: 600 us for three
+# times 6,304 numbers. That of numbers laid one after the other is that these are added.
+@repeated.defjvp
+def _repeated_jvp(times: int, primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    return repeated(*primals, times), jnp.stack([*tangents] * times)
 
 
 class FactoredAverages(NamedTuple):
@@ -167,7 +188,7 @@ def next_averages(
     """
 
     def move(before: Array, now: Array) -> Array:
-        return before + rates[:, None, None, None] * (now[None] + 1e-30 - before)
+        return before + rates[:, None, None, None] * (repeated(now, len(before)) + 1e-30 - before)
 
     squares = jnp.square(gradient)
     if old.of_rows is None:

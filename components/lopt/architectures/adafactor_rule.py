@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from lopt.architectures.adafactor_features import Scalars
+from lopt.architectures.adafactor_features import Scalars, repeated
 from lopt.architectures.cells import Affine
 from lopt.architectures.features import clip_straight_through
 
@@ -112,7 +112,9 @@ class Rule(NamedTuple):
         mean_square: Float[Array, "batch rows columns"],
     ) -> Scalars:
         """Move the averages that every scalar has on by one step."""
-        moved = momenta + self.momentum_rates[:, None, None, None] * (gradient[None] - momenta)
+        moved = momenta + self.momentum_rates[:, None, None, None] * (
+            repeated(gradient, len(momenta)) - momenta
+        )
         change = self.mean_square_rate * (jnp.square(gradient) - mean_square)
         return Scalars(gradient, params, moved, mean_square + change)
 
