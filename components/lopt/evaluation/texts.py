@@ -4,6 +4,7 @@ from lopt.evaluation.choices import DEFAULT, SINGLE, TUNED
 from lopt.evaluation.measures import SPEED_UP, SPEED_UP_IN_SECONDS
 from lopt.evaluation.scores import Difference, Score
 
+_LONGEST = 1e6
 RATE = {DEFAULT: "", SINGLE: " (best rate)", TUNED: " (best per target)"}
 
 
@@ -43,7 +44,8 @@ def value_text(measure: str, value: float) -> str:
     ```
     """
     if measure not in (SPEED_UP, SPEED_UP_IN_SECONDS):
-        return f"{value:.3f}"
+        # The mean loss of who has diverged has as many digits as that of who has not.
+        return f"{value:.3f}" if abs(value) < _LONGEST else f"{value:.3g}"
     return f"{2.0**value:.2f}x" if abs(value) < 3 else f"{2.0**value:.3g}x"
 
 
