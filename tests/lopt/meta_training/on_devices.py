@@ -167,6 +167,7 @@ def main() -> None:
     }
     if "none" in meshes:
         for name, estimator in estimators():
+            found[name]["deviation"] = getattr(estimator, "deviation", DEVIATION)
             found[name]["nudged"] = [
                 trained(estimator, None, nudge=number) for number in range(NUDGES)
             ]

@@ -76,7 +76,8 @@ def assert_close(one, other, on_one_device):
         found, wanted, alone = (np.array(run[name]) for run in (one, other, on_one_device["none"]))
         nudged = np.array([run[name] for run in on_one_device["nudged"]])
         rounding = np.abs(nudged - alone).max(axis=0)
-        assert np.all(rounding < MOVED / 1000), rounding
+        # Differences of losses are divided by the deviation, which loses its digits.
+        assert np.all(rounding < MOVED / 10_000 / on_one_device["deviation"]), rounding
         allowed = np.maximum(1e-6 + 1e-5 * np.abs(wanted), 3 * rounding)
         differences = np.abs(found - wanted)
         assert np.all(differences <= allowed), (name, differences, allowed)
