@@ -4,7 +4,7 @@ from lopt.evaluation.choices import DEFAULT, SINGLE, TUNED
 from lopt.evaluation.measures import SPEED_UP, SPEED_UP_IN_SECONDS
 from lopt.evaluation.scores import Difference, Score
 
-_LONGEST = 1e6
+_FIRST_BY_POWERS_OF_TEN = 1e6
 RATE = {DEFAULT: "", SINGLE: " (best rate)", TUNED: " (best per target)"}
 
 
@@ -45,7 +45,7 @@ def value_text(measure: str, value: float) -> str:
     """
     if measure not in (SPEED_UP, SPEED_UP_IN_SECONDS):
         # The mean loss of who has diverged has as many digits as that of who has not.
-        return f"{value:.3f}" if abs(value) < _LONGEST else f"{value:.3g}"
+        return f"{value:.3f}" if abs(value) < _FIRST_BY_POWERS_OF_TEN else f"{value:.3g}"
     return f"{2.0**value:.2f}x" if abs(value) < 3 else f"{2.0**value:.3g}x"
 
 

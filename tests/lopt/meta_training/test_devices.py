@@ -69,16 +69,17 @@ MOVED = 0.3
 def assert_close(one, other, on_one_device):
     """Sums over problems are rounded in another order, and what follows from them differs.
 
-    By a hundred-thousandth, or, where an estimator makes more of it, by what rounding makes of runs
-    on a single device that begin with another last digit.
+    Problems of persistent evolution strategies nearly cancel: how much rounding that leaves is
+    measured, by runs on a single device that begin with other last digits.
     """
     for name in ("meta_params", "losses", "validated"):
-        found, wanted, alone = (np.array(run[name]) for run in (one, other, on_one_device["none"]))
-        nudged = np.array([run[name] for run in on_one_device["nudged"]])
-        rounding = np.abs(nudged - alone).max(axis=0)
-        # Differences of losses are divided by the deviation, which loses its digits.
-        assert np.all(rounding < MOVED / 10_000 / on_one_device["deviation"]), rounding
-        allowed = np.maximum(1e-6 + 1e-5 * np.abs(wanted), 3 * rounding)
+        found, wanted = np.array(one[name]), np.array(other[name])
+        allowed = 1e-6 + 1e-5 * np.abs(wanted)
+        if nudged := on_one_device.get("nudged"):
+            alone = on_one_device["none"][name]
+            rounding = np.abs(np.array([run[name] for run in nudged]) - alone).max(axis=0)
+            assert np.all(rounding < MOVED / 1000), rounding
+            allowed = np.maximum(allowed, 3 * rounding)
         differences = np.abs(found - wanted)
         assert np.all(differences <= allowed), (name, differences, allowed)
 
