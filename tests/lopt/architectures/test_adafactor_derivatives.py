@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lopt.architectures.adafactor_features import Factor
+from lopt.architectures.adafactor_features import Factor, repeated
 from lopt.architectures.adafactor_normalisation import normalised
 from lopt.architectures.adafactor_rule import _LARGEST_EXPONENT, _step
 from lopt.architectures.adafactor_steps import bounded
@@ -73,3 +73,10 @@ def test_a_factor_s_product_has_the_derivative_of_the_operations(getkey) -> None
         return Factor(rows, columns).product()
 
     assert_same_derivative(ours, jnp.multiply, (rows, columns), change)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_what_is_repeated_has_the_derivative_of_a_broadcast(times, getkey) -> None:
+    values, change = jax.random.normal(getkey(), (4,)), jax.random.normal(getkey(), (times, 4))
+    broadcast = partial(jnp.broadcast_to, shape=(times, 4))
+    assert_same_derivative(lambda one: repeated(one, times), broadcast, [values], change)
