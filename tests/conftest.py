@@ -10,11 +10,9 @@ import pytest
 from jaxtyping import Array, Key
 
 from lopt.compiled_programs import forget_if_many
+from tests.lopt.loops import QUICK_TO_COMPILE
 
-QUICK_TO_COMPILE = "--xla_cpu_use_fusion_emitters=false"
-
-# Most of a test's time is compiling: the older of XLA's two ways to write loops takes two thirds
-# of it (LOG.md, 2026-11-26). For processes that tests start as well, unless the caller says else.
+# For processes that tests start as well, unless the caller says else.
 os.environ["XLA_FLAGS"] = f"{QUICK_TO_COMPILE} {os.environ.get('XLA_FLAGS', '')}".strip()
 
 # Importing prefect and flows makes folders and reads settings: not in anybody's home or tree.

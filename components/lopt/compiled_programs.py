@@ -22,8 +22,12 @@ At its highest level LLVM writes loops of up to some thirty rounds out, number b
 would make vectors of them: backpropagation then takes a fifth to four fifths longer, and half as
 long again to compile. Loops over the params of larger problems gain a tenth by that level (LOG.md,
 2026-11-27)."""
-QUICK_TO_COMPILE = {"xla_cpu_use_fusion_emitters": False} | SHORT_LOOPS
-"""For large programs that do not run for long: compiled in two thirds of the time.
+LOOP_EMITTERS = "xla_cpu_use_fusion_emitters"
+HAS_OLDER_LOOPS = jax.__version_info__ < (0, 11)
+"""Whether XLA can still write loops in its older way; JAX 0.11's has no such option, and refuses
+it."""
+QUICK_TO_COMPILE = ({LOOP_EMITTERS: False} if HAS_OLDER_LOOPS else {}) | SHORT_LOOPS
+"""For large programs that do not run for long: compiled in two thirds of the time by JAX 0.10.
 
 Backpropagation then takes a quarter longer (an MLP of 197 params; LOG.md, 2026-11-27). Small
 problems take two thirds longer so, and `SHORT_LOOPS` alone save as much of their compiling."""

@@ -69,6 +69,30 @@ def read(atoms: Sequence[Atom], values: Mapping[int, Any]) -> list[Any]:
     return [atom.value if isinstance(atom, Constant) else values[atom] for atom in atoms]
 
 
+def scan_counts(scan: JaxprEqn) -> tuple[int, int]:
+    """Count the constants and the carried values of a scan, which reads them in this order.
+
+    What it scans over has one axis more than in its body. JAX 0.10 has the counts among the
+    params of the equation, and 0.11 has not.
+
+    **Example**
+
+    ```python
+    jaxpr = jax.make_jaxpr(lambda x: jax.lax.scan(lambda c, _: (c, c), x, length=3))(1.0)
+    scan_counts(jaxpr.eqns[0])  # (0, 1)
+    ```
+    """
+    body = scan.params["jaxpr"]
+    inside = body.jaxpr if isinstance(body, ClosedJaxpr) else body
+    carried = _count_alike(scan.outvars, inside.outvars)
+    return _count_alike(scan.invars, inside.invars) - carried, carried
+
+
+def _count_alike(some: Sequence[Any], others: Sequence[Any]) -> int:
+    """Count those that have as many axes as their counterparts."""
+    return sum(one.aval.ndim == other.aval.ndim for one, other in zip(some, others, strict=True))
+
+
 class Inlined(NamedTuple):
     """A traced function: the first numbers are its arguments, in order."""
 

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr
 from jaxtyping import Array, PyTree
 
-from lopt.inlining import Atom, Constant, Equation, inlined
+from lopt.inlining import Atom, Constant, Equation, inlined, scan_counts
 from lopt.problems_last import RULES, Value, bind, product_by_turned, spread, turned_order
 
 Result = TypeVar("Result")
@@ -174,8 +174,8 @@ def _by_vmap(equation: Equation, reads: Sequence[Value]) -> list[Any]:
 
 def _scan(equation: Equation, reads: Sequence[Value], size: int) -> list[Value]:
     params = equation.eqn.params
-    constants, carried = params["num_consts"], params["num_carry"]
-    body = params["jaxpr"]
+    body = _closed(params["jaxpr"])
+    constants, carried = scan_counts(equation.eqn)
     flags = _carry_flags(body, [value.batched for value in reads], constants, carried)
     fixed, start, xs = (
         reads[:constants],

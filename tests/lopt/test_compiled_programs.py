@@ -62,7 +62,15 @@ def test_meta_steps_are_compiled_for_what_they_are(
 ) -> None:
     options = compiled_programs.processor_options(quickly, small)
     assert options.get("xla_backend_optimization_level") == level
-    assert options.get("xla_cpu_use_fusion_emitters") == emitters
+    known = compiled_programs.HAS_OLDER_LOOPS
+    assert options.get("xla_cpu_use_fusion_emitters") == (emitters if known else None)
+
+
+@pytest.mark.parametrize("small", [False, True])
+@pytest.mark.parametrize("quickly", [False, True])
+def test_this_version_of_jax_knows_the_options(quickly: bool, small: bool) -> None:
+    options = compiled_programs.processor_options(quickly, small)
+    assert jax.jit(lambda x: x + 1, compiler_options=options)(1) == 2
 
 
 def test_other_devices_have_options_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:

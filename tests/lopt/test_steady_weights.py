@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lopt.inlining import scan_counts
 from lopt.steady_weights import scan_with_weights
 
 KEY = jax.random.key(0)
@@ -139,8 +140,8 @@ def test_only_small_gradients_of_matrices_are_carried_from_step_to_step(columns,
         traced = jax.make_jaxpr(gradient)(weights, carry["x"])
         loops = [eqn for eqn in traced.jaxpr.eqns if eqn.primitive.name == "scan"]
         (backward,) = [eqn for eqn in loops if eqn.params["reverse"]]
-        first = backward.params["num_consts"]
-        variables = backward.invars[first : first + backward.params["num_carry"]]
+        first, count = scan_counts(backward)
+        variables = backward.invars[first : first + count]
         return [variable.aval.shape for variable in variables].count((4, 4))
 
     # The cotangent of x is one of four columns, too.

@@ -13,13 +13,13 @@ import pytest
 import lopt.meta_gradients
 from lopt.catalogue import concrete_classes
 from lopt.meta_gradients import MetaGradient
+from tests.lopt.loops import QUICK_TO_COMPILE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1000)]
 
 PROGRAM = Path(__file__).with_name("on_devices.py")
 CLASSES = concrete_classes(lopt.meta_gradients, MetaGradient)
 ESTIMATORS = [*CLASSES, "NoiseReuseES by default"]
-QUICK_TO_COMPILE = "--xla_cpu_use_fusion_emitters=false"
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
 
 
