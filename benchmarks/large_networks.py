@@ -106,11 +106,13 @@ OPTIMIZERS = {
 }
 
 
-def measured(network: str, pixels: int, batch: int, rounds: int, steps: int) -> list[Reading]:
-    """Compile every optimizer on a network, and time them in turns."""
+def measured(
+    network: str, names: Sequence[str], pixels: int, batch: int, rounds: int, steps: int
+) -> list[Reading]:
+    """Compile the reference and optimizers of these names on a network, and time them in turns."""
     trainings = {}
-    for name, make in OPTIMIZERS.items():
-        trainings[name] = Training(network, make, pixels, batch)
+    for name in dict.fromkeys((REFERENCE, *names)):
+        trainings[name] = Training(network, OPTIMIZERS[name], pixels, batch)
         say(f"  {name}: compiled in {trainings[name].compile_seconds:.0f} s")
     say(f"  {next(iter(trainings.values())).params:,} params")
     seconds: dict[str, list[float]] = {name: [] for name in trainings}
@@ -160,6 +162,9 @@ def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.large_networks")
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
+    parser.add_argument(
+        "--optimizers", nargs="+", choices=list(OPTIMIZERS), default=list(OPTIMIZERS)
+    )
     parser.add_argument("--pixels", type=int, help="224 for ResNet, 299 for Inception")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=7)
@@ -170,7 +175,9 @@ def main() -> None:
     for network in asked.networks:
         pixels = asked.pixels or PIXELS[network]
         say(f"{network}, {asked.batch} images of {pixels} x {pixels}")
-        readings = measured(network, pixels, asked.batch, asked.rounds, asked.steps)
+        readings = measured(
+            network, asked.optimizers, pixels, asked.batch, asked.rounds, asked.steps
+        )
         for line in table(readings, asked.batch):
             say(line)
 

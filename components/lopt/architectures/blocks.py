@@ -18,6 +18,8 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 BLOCK_WIDTH = 2048
 _ACCELERATOR_BLOCKS_AT_ONCE = 512
+_BUNDLE = 64
+"""Blocks whose sums are added up together on an accelerator, before those of a tensor are."""
 
 
 class Extent(NamedTuple):
@@ -107,19 +109,22 @@ class Blocks:
             rows = jnp.where(valid[None], rows, 0.0)
         return rows @ jnp.asarray(self._membership.T)
 
+    def sum_one(
+        self, rows: Float[Array, "blocks width"], valid: Bool[Array, "blocks width"] | None
+    ) -> Float[Array, "blocks 1 _"]:
+        """Do what `sum_rows` does for one row of every block."""
+        if self.together or valid is None or jax.default_backend() == "cpu":
+            sums: Array = self.map(
+                lambda block: self.sum_rows(block[0][None], block[1]), (rows, valid)
+            )
+            return sums
+        return jnp.where(valid, rows, 0.0).sum(1)[:, None, None]
+
     def mean(
         self, block_sums: Float[Array, "blocks rows _"], counts: Float[Array, " tensors"]
     ) -> Float[Array, "rows tensors"]:
         """Turn what `sum_rows` gave for every block into means over each tensor's scalars."""
-        if self.together:
-            sums = block_sums[0]
-        else:
-            sums = jax.ops.segment_sum(
-                block_sums[:, :, 0],
-                self._tensor_of_block,
-                len(self.sizes),
-                indices_are_sorted=True,
-            ).T
+        sums = block_sums[0] if self.together else self._sums_of_tensors(block_sums[:, :, 0]).T
         return sums / jnp.maximum(counts, 1.0)[None]
 
     def extent(self, real: Sequence[Bool[Array, " _"]] | None = None) -> Extent:
@@ -130,6 +135,26 @@ class Blocks:
         counts = jnp.stack([tensor.sum().astype(jnp.float32) for tensor in real])
         packed = self.pack([tensor.astype(jnp.float32) for tensor in real])
         return Extent(packed > 0, counts)
+
+    def _sums_of_tensors(self, sums: Float[Array, "blocks rows"]) -> Float[Array, "tensors rows"]:
+        owners = self._tensor_of_block
+        if jax.default_backend() != "cpu":
+            # A GPU adds to one number after the other where many are of one tensor.
+            nothing = jnp.zeros((1, sums.shape[1]), sums.dtype)
+            sums = jnp.concatenate([sums, nothing])[self._bundles].sum(1)
+            owners = owners[self._bundles[:, 0]]
+        return jax.ops.segment_sum(sums, owners, len(self.sizes), indices_are_sorted=True)
+
+    @functools.cached_property
+    def _bundles(self) -> np.ndarray:
+        """The numbers of the blocks of each tensor, in rows, filled up with one of none."""
+        firsts = np.cumsum([0, *self.blocks_of_tensor[:-1]])
+        rows = []
+        for first, count in zip(firsts, self.blocks_of_tensor, strict=True):
+            places = np.full(-(-count // _BUNDLE) * _BUNDLE, self.count)
+            places[:count] = np.arange(first, first + count)
+            rows.append(places.reshape(-1, _BUNDLE))
+        return np.concatenate(rows)
 
     def _filled(self) -> Bool[Array, "blocks width"]:
         """Tell the tensors' scalars from the rest of their last blocks."""

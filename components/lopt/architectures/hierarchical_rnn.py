@@ -8,6 +8,7 @@ several timescales, each in units of its own root mean square, and writes a dire
 change of the scalar's log learning rate.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -15,7 +16,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from lopt.architectures.base import LearnedOptimizer, ParamsOffset
 from lopt.architectures.blocks import Blocks, Extent, blocks_of
@@ -40,6 +41,7 @@ from lopt.architectures.parameter_rnn import (
     ParameterRNN,
     parameter_rnn,
 )
+from lopt.architectures.scalar_kernel import fused_step, is_for, on_cuda
 
 _CHOICES = {
     "extra_features": EXTRA_FEATURES,
@@ -332,12 +334,27 @@ class HierarchicalRNN(LearnedOptimizer):
         """Run the parameter RNN for all scalars, block by block."""
         bias = self._bias_for_scalars(blocks, state)
         mean_rate = self._mean_log_learning_rate(blocks, state, extent)
+        first = state.inner_step == 0
+        arguments = (self.parameter_rnn, state.scalars, gradient, bias, mean_rate, first)
+        run = functools.partial(self._by_operations, blocks)
+        if is_for(blocks.width, blocks.together):
+            return on_cuda(_by_kernel, run, *arguments, extent.valid)
+        return run(*arguments, extent.valid)
 
+    def _by_operations(
+        self,
+        blocks: Blocks,
+        rnn: ParameterRNN,
+        scalars: BlockState,
+        gradient: Float[Array, "blocks width"],
+        bias: Float[Array, "blocks three_hidden _"] | None,
+        mean_rate: Float[Array, "blocks 1 _"],
+        first: Bool[Array, ""],
+        valid: Bool[Array, "blocks width"] | None,
+    ) -> _BlockResult:
         def run(block: tuple[Any, ...]) -> _BlockResult:
             scalars, gradient, bias, mean_rate, valid = block
-            scalars, inputs, *proposals = self.parameter_rnn(
-                scalars, gradient, bias, mean_rate[0], state.inner_step == 0
-            )
+            scalars, inputs, *proposals = rnn(scalars, gradient, bias, mean_rate[0], first)
             message = scalars.hidden
             if self.extra_features:
                 message = jnp.concatenate([message, inputs])
@@ -350,8 +367,7 @@ class HierarchicalRNN(LearnedOptimizer):
                 blocks.sum_rows(jnp.square(directions), valid),
             )
 
-        everything = (state.scalars, gradient, bias, mean_rate, extent.valid)
-        result: _BlockResult = blocks.map(run, everything)
+        result: _BlockResult = blocks.map(run, (scalars, gradient, bias, mean_rate, valid))
         return result
 
     def _bias_for_scalars(
@@ -373,10 +389,7 @@ class HierarchicalRNN(LearnedOptimizer):
     ) -> Float[Array, "blocks 1 _"]:
         """Return what learning rates are relative to: a mean over the problem or a tensor."""
         rates = state.scalars.log_learning_rate
-        sums = blocks.map(
-            lambda block: blocks.sum_rows(block[0][None], block[1]), (rates, extent.valid)
-        )
-        means = blocks.mean(sums, extent.counts)
+        means = blocks.mean(blocks.sum_one(rates, extent.valid), extent.counts)
         if self.relative_to == "problem":
             counts = extent.counts[None]
             mean = (means * counts).sum(1, keepdims=True) / counts.sum()
@@ -404,6 +417,10 @@ class HierarchicalRNN(LearnedOptimizer):
         else:
             summary = tensor_hidden[:, -1:]
         return tensor_hidden, self.global_cell(summary, state.global_hidden)
+
+
+def _by_kernel(*arguments: Any) -> _BlockResult:
+    return _BlockResult(*fused_step(*arguments))
 
 
 def _normalise(
