@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lopt.architectures import AdafactorMLP, blocks, tensor_views
+from tests.lopt.processors import on_processors
 
 SMALL = {
     "hidden_size": 3,
@@ -59,6 +60,7 @@ def assert_same(found, expected):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
+@on_processors
 def test_how_tensors_lie_in_memory_changes_no_step(optimizer, lay_out, getkey) -> None:
     shapes = {"tall": (6, 4), "kernel": (4, 2, 5), "vector": (11,), "one": ()}
     params = normals(getkey(), {name: jnp.zeros(shape) for name, shape in shapes.items()})

@@ -11,6 +11,7 @@ from lopt.architectures import GlobalLearningRate
 from lopt.ensembles import draw_ensemble
 from lopt.meta_gradients import TruncatedBackprop, Unrolling
 from lopt.meta_gradients.places import Places
+from tests.lopt.processors import on_processors
 
 ENTRIES = [{"family": "bowls", "spec": {"problem": "Quadratic", "dimensions": 2}}]
 (GROUP,) = draw_ensemble(ENTRIES, seed=0).groups()
@@ -53,6 +54,7 @@ def test_what_begins_is_the_same_whether_or_not_a_device_can_leave_drawing_out(
         np.testing.assert_array_equal(one, other)
 
 
+@on_processors
 def test_nothing_is_drawn_where_no_trajectory_ends():
     new = renewed(places([False] * 4))
     assert not new.finished.any()
@@ -60,6 +62,7 @@ def test_nothing_is_drawn_where_no_trajectory_ends():
     assert renewed(places([False, False, False, True])).starts.params.any()
 
 
+@on_processors
 def test_an_accelerator_is_asked_nothing(monkeypatch):
     assert "cond[" in program()
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")

@@ -27,6 +27,7 @@ from lopt.meta_gradients import (
 from lopt.meta_gradients.vectors import vectors
 from lopt.meta_training import Fault, MetaTraining, init_meta_state, meta_train, problem_mesh, steps
 from lopt.problems import Bowl
+from tests.lopt.processors import on_processors
 
 CLASSES = concrete_classes(lopt.meta_gradients, MetaGradient)
 OPTIMIZER = LearnedAdam.release(key=jax.random.key(0))
@@ -170,6 +171,7 @@ def test_how_many_meta_steps_a_dispatch_has_changes_nothing(groups, getkey):
     assert_same_bits(trained(more, groups[:1], start, 7), one)
 
 
+@on_processors
 def test_compiling_quickly_changes_nothing_but_rounding(getkey, monkeypatch):
     training = MetaTraining(estimator(), decay_steps=50, steps_per_dispatch=3)
     start = init_meta_state(training, OPTIMIZER, LARGE, getkey())
