@@ -37,11 +37,12 @@ from lopt.architectures.learning_rates import (
 )
 from lopt.architectures.parameter_rnn import (
     EXTRA_FEATURES,
+    BlockResult,
     BlockState,
     ParameterRNN,
     parameter_rnn,
 )
-from lopt.architectures.scalar_kernel import fused_step, is_for, on_cuda
+from lopt.architectures.scalar_kernel import can_run, fused_step, on_cuda
 
 _CHOICES = {
     "extra_features": EXTRA_FEATURES,
@@ -67,15 +68,6 @@ class HierarchicalRNNState(NamedTuple):
     global_hidden: Float[Array, "global_hidden 1"] | None
     # theta - phi, with attention.
     offset: ParamsOffset | None
-
-
-class _BlockResult(NamedTuple):
-    scalars: BlockState
-    # Learning rate times direction, before directions are normalised; the attended step last.
-    steps: tuple[Float[Array, "*blocks width"], ...]
-    # Sums over the scalars of each of the block's tensors.
-    message_sums: Float[Array, "*blocks message _"]
-    square_sums: Float[Array, "*blocks directions _"]
 
 
 class HierarchicalRNN(LearnedOptimizer):
@@ -330,15 +322,15 @@ class HierarchicalRNN(LearnedOptimizer):
         gradient: Float[Array, "blocks width"],
         state: HierarchicalRNNState,
         extent: Extent,
-    ) -> _BlockResult:
+    ) -> BlockResult:
         """Run the parameter RNN for all scalars, block by block."""
         bias = self._bias_for_scalars(blocks, state)
         mean_rate = self._mean_log_learning_rate(blocks, state, extent)
         first = state.inner_step == 0
         arguments = (self.parameter_rnn, state.scalars, gradient, bias, mean_rate, first)
         run = functools.partial(self._by_operations, blocks)
-        if is_for(blocks.width, blocks.together):
-            return on_cuda(_by_kernel, run, *arguments, extent.valid)
+        if can_run(blocks.width, blocks.together):
+            return on_cuda(fused_step, run, *arguments, extent.valid)
         return run(*arguments, extent.valid)
 
     def _by_operations(
@@ -351,8 +343,8 @@ class HierarchicalRNN(LearnedOptimizer):
         mean_rate: Float[Array, "blocks 1 _"],
         first: Bool[Array, ""],
         valid: Bool[Array, "blocks width"] | None,
-    ) -> _BlockResult:
-        def run(block: tuple[Any, ...]) -> _BlockResult:
+    ) -> BlockResult:
+        def run(block: tuple[Any, ...]) -> BlockResult:
             scalars, gradient, bias, mean_rate, valid = block
             scalars, inputs, *proposals = rnn(scalars, gradient, bias, mean_rate[0], first)
             message = scalars.hidden
@@ -360,14 +352,14 @@ class HierarchicalRNN(LearnedOptimizer):
                 message = jnp.concatenate([message, inputs])
             made = [proposal for proposal in proposals if proposal is not None]
             directions = jnp.stack([proposal.direction for proposal in made])
-            return _BlockResult(
+            return BlockResult(
                 scalars,
                 tuple(proposal.step for proposal in made),
                 blocks.sum_rows(message, valid),
                 blocks.sum_rows(jnp.square(directions), valid),
             )
 
-        result: _BlockResult = blocks.map(run, (scalars, gradient, bias, mean_rate, valid))
+        result: BlockResult = blocks.map(run, (scalars, gradient, bias, mean_rate, valid))
         return result
 
     def _bias_for_scalars(
@@ -397,7 +389,7 @@ class HierarchicalRNN(LearnedOptimizer):
         return blocks.spread(means)
 
     def _run_upper_levels(
-        self, blocks: Blocks, result: _BlockResult, state: HierarchicalRNNState, extent: Extent
+        self, blocks: Blocks, result: BlockResult, state: HierarchicalRNNState, extent: Extent
     ) -> tuple[Array | None, Array | None]:
         """Run the tensor RNN and the global RNN: eqs. (11) and (12)."""
         if self.tensor_cell is None or state.tensor_hidden is None:
@@ -419,12 +411,8 @@ class HierarchicalRNN(LearnedOptimizer):
         return tensor_hidden, self.global_cell(summary, state.global_hidden)
 
 
-def _by_kernel(*arguments: Any) -> _BlockResult:
-    return _BlockResult(*fused_step(*arguments))
-
-
 def _normalise(
-    blocks: Blocks, result: _BlockResult, extent: Extent
+    blocks: Blocks, result: BlockResult, extent: Extent
 ) -> list[list[Float[Array, " _"]]]:
     """Divide each tensor's steps by the root mean square of its direction: PAPER.md 3.1.
 

@@ -41,6 +41,17 @@ class Proposal(NamedTuple):
     direction: Float[Array, "*blocks width"]
 
 
+class BlockResult(NamedTuple):
+    """What comes of a step in a block; with a leading axis, in all blocks."""
+
+    scalars: BlockState
+    # Learning rate times direction, before directions are normalised; the attended step last.
+    steps: tuple[Float[Array, "*blocks width"], ...]
+    # Sums over the scalars of each of the block's tensors.
+    message_sums: Float[Array, "*blocks message _"]
+    square_sums: Float[Array, "*blocks directions _"]
+
+
 class Direction(eqx.Module):
     """A direction read off the hidden state, with a shortcut past it: eq. (5), appendix B.1."""
 

@@ -1,8 +1,7 @@
 """The parameter RNN of many scalars as one kernel of a GPU, for params that fill many blocks.
 
-Operation by operation every number that is computed on the way goes through memory, some two
-thousand bytes a scalar. Here a thread keeps a few scalars in its registers from what is
-remembered of them to what will be: some two hundred bytes, which is what has to be moved.
+Operation by operation every number that is computed on the way goes through memory. Here a
+thread keeps a few scalars in its registers, from what is remembered of them to what will be.
 Written for Triton, through Pallas: https://docs.jax.dev/en/latest/pallas/index.html
 """
 
@@ -21,6 +20,7 @@ from lopt.architectures.learning_rates import LARGEST_LOG_LEARNING_RATE
 from lopt.architectures.parameter_rnn import (
     CONSTANT_INPUT_DECAY,
     CONSTANT_SCALE_DECAY,
+    BlockResult,
     BlockState,
     ParameterRNN,
 )
@@ -36,15 +36,6 @@ Row = Array
 """One number for every scalar of a program."""
 
 
-class Fused(NamedTuple):
-    """What comes of a step: the next state, steps to take, and sums over each block's scalars."""
-
-    state: BlockState
-    steps: tuple[Float[Array, "blocks width"], ...]
-    message_sums: Float[Array, "blocks message 1"]
-    square_sums: Float[Array, "blocks directions 1"]
-
-
 def fused_step(
     rnn: ParameterRNN,
     state: BlockState,
@@ -54,7 +45,7 @@ def fused_step(
     first: Bool[Array, ""],
     valid: Bool[Array, "blocks width"],
     interpret: bool = False,
-) -> Fused:
+) -> BlockResult:
     """Do what `rnn` does for every block, and sum its messages and squared directions.
 
     Without extra features messages are the hidden states alone. With `interpret` the kernel
@@ -71,54 +62,16 @@ def fused_step(
     from jax.experimental.pallas import triton
 
     count, width = gradient.shape
-    hidden, scales = state.hidden.shape[1], rnn.scales
-    programs = width // SCALARS_AT_ONCE
-    directions = 1 if rnn.attended_direction is None else 2
-    message = hidden + (rnn.feature_width if rnn.extra_features else 0)
     if bias is None:
-        bias = jnp.zeros((count, 3 * hidden, 1), jnp.float32)
+        bias = jnp.zeros((count, 3 * state.hidden.shape[1], 1), jnp.float32)
     weights, places = _packed(rnn, first)
-
-    def rows(*lengths: int) -> Any:
-        shape = (None, *lengths, SCALARS_AT_ONCE)
-        return pl.BlockSpec(shape, lambda block, part: (block, *(0 for _ in lengths), part))
-
-    def of_block(length: int) -> Any:
-        return pl.BlockSpec((None, length), lambda block, _: (block, 0))
-
-    def of_program(length: int) -> Any:
-        return pl.BlockSpec((None, None, length), lambda block, part: (block, part, 0))
-
-    def form(*shape: int) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((count, *shape), jnp.float32)
-
-    of_state = (rows(hidden), rows(), rows(scales), rows(scales))
+    in_specs, out_specs, out_shape = _layout(rnn, state, weights)
     made = pl.pallas_call(
         functools.partial(_kernel, rnn, places),
-        grid=(count, programs),
-        in_specs=[
-            pl.BlockSpec(weights.shape, lambda *_: (0,)),
-            *of_state,
-            rows(),
-            rows(),
-            of_block(3 * hidden),
-            of_block(1),
-        ],
-        out_specs=[
-            *of_state,
-            *[rows()] * directions,
-            of_program(message),
-            of_program(directions),
-        ],
-        out_shape=[
-            form(hidden, width),
-            form(width),
-            form(scales, width),
-            form(scales, width),
-            *[form(width)] * directions,
-            form(programs, message),
-            form(programs, directions),
-        ],
+        grid=(count, width // SCALARS_AT_ONCE),
+        in_specs=in_specs,
+        out_specs=out_specs,
+        out_shape=out_shape,
         compiler_params=triton.CompilerParams(num_warps=WARPS),
         interpret=interpret,
         name="parameter_rnn",
@@ -131,7 +84,7 @@ def fused_step(
         mean_log_learning_rate[..., 0],
     )
     *steps, message_sums, square_sums = made[4:]
-    return Fused(
+    return BlockResult(
         BlockState(*made[:4]),
         tuple(steps),
         message_sums.sum(1)[..., None],
@@ -139,13 +92,13 @@ def fused_step(
     )
 
 
-def is_for(width: int, together: bool) -> bool:
+def can_run(width: int, together: bool) -> bool:
     """Tell whether blocks are large enough for the kernel, and a GPU is there to run it.
 
     **Example**
 
     ```python
-    is_for(2048, together=False)  # False without a GPU
+    can_run(2048, together=False)  # False without a GPU
     ```
     """
     large = not together and width % SCALARS_AT_ONCE == 0
@@ -178,6 +131,41 @@ def on_cuda(
 
     made: Result = either(*arguments)
     return made
+
+
+def _layout(
+    rnn: ParameterRNN, state: BlockState, weights: Float[Array, " n"]
+) -> tuple[list[Any], list[Any], list[Any]]:
+    """Say which part of each argument and result a program has, and what forms results have."""
+    from jax.experimental import pallas as pl
+
+    count, hidden, width = state.hidden.shape
+    message = hidden + (rnn.feature_width if rnn.extra_features else 0)
+    directions = 1 if rnn.attended_direction is None else 2
+
+    def rows(*lengths: int) -> Any:
+        shape = (None, *lengths, SCALARS_AT_ONCE)
+        return pl.BlockSpec(shape, lambda block, part: (block, *(0 for _ in lengths), part))
+
+    def of_block(length: int) -> Any:
+        return pl.BlockSpec((None, length), lambda block, _: (block, 0))
+
+    def of_program(length: int) -> Any:
+        return pl.BlockSpec((None, None, length), lambda block, part: (block, part, 0))
+
+    def form(*shape: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((count, *shape), jnp.float32)
+
+    def sums(length: int) -> jax.ShapeDtypeStruct:
+        return form(width // SCALARS_AT_ONCE, length)
+
+    of_state = [rows(hidden), rows(), rows(rnn.scales), rows(rnn.scales)]
+    whole = pl.BlockSpec(weights.shape, lambda *_: (0,))
+    in_specs = [whole, *of_state, rows(), rows(), of_block(3 * hidden), of_block(1)]
+    out_specs = [*of_state, *[rows()] * directions, of_program(message), of_program(directions)]
+    state_forms = [jax.ShapeDtypeStruct(part.shape, jnp.float32) for part in state]
+    steps = [form(width)] * directions
+    return in_specs, out_specs, [*state_forms, *steps, sums(message), sums(directions)]
 
 
 # By name, where its numbers begin and their shape.
