@@ -65,7 +65,7 @@ def nudged(optimizer, number):
     generator = np.random.default_rng(number)
 
     def one(leaf):
-        return leaf * (1 + jnp.float32(2**-23) * generator.integers(-4, 5, leaf.shape))
+        return leaf * (1 + jnp.float32(2**-23) * generator.integers(-1, 2, leaf.shape))
 
     return jax.tree.map(one, optimizer)
 
