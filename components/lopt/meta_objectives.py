@@ -96,8 +96,8 @@ class AverageLogLoss(MetaObjective):
         ```
         """
         if self.numerator_epsilon:
-            return jnp.log((losses + self.epsilon) / (initial_loss + self.epsilon))
-        return jnp.log(losses / (initial_loss + self.epsilon) + self.epsilon)
+            return jnp.log((losses + self.epsilon) * _inverse(initial_loss, self.epsilon))
+        return jnp.log(losses * _inverse(initial_loss, self.epsilon) + self.epsilon)
 
 
 class ClippedMeanLoss(MetaObjective):
@@ -125,7 +125,7 @@ class ClippedMeanLoss(MetaObjective):
         return self._loss(trajectory)
 
     def score(self, remembered: Float[Array, " inner_steps"], trajectory: Trajectory) -> Scored:
-        relative = remembered / (trajectory.initial_loss + 1e-6)
+        relative = remembered * _inverse(trajectory.initial_loss)
         return Scored(jnp.minimum(relative, self.ceiling).mean(), remembered[-1])
 
 
@@ -160,7 +160,7 @@ class FinalLoss(MetaObjective):
     def score(self, remembered: Float[Array, " inner_steps"], trajectory: Trajectory) -> Scored:
         del remembered
         loss = self._final(trajectory)
-        relative = jnp.maximum(loss, 0.0) / (trajectory.initial_loss + 1e-6)
+        relative = jnp.maximum(loss, 0.0) * _inverse(trajectory.initial_loss)
         return Scored(jnp.log(relative + self.epsilon), loss)
 
     def _final(self, trajectory: Trajectory) -> Float[Array, ""]:
@@ -174,3 +174,12 @@ class FinalLoss(MetaObjective):
             return current_loss(trajectory, trajectory.problem.sample_batch(key))
 
         return jax.vmap(loss_on_fresh_batch)(keys).mean()
+
+
+def _inverse(initial_loss: Float[Array, ""], epsilon: float = 1e-6) -> Float[Array, ""]:
+    """Return what to multiply losses by, so as to divide them by the initial one.
+
+    XLA multiplies in some programs where a division is asked for, and so rounds otherwise there:
+    for four problems on each of two devices it divided, for eight on one it did not.
+    """
+    return 1.0 / (initial_loss + epsilon)

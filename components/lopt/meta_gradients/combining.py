@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from lopt.meta_gradients.adding import sum_of_problems
+
 
 class Combined(NamedTuple):
     """The mean over the problems that are sound, and which those are."""
@@ -60,12 +62,12 @@ def _weighed(
 
     # Zero times NaN is NaN, so what is not sound is replaced before it is multiplied.
     def of_some() -> Float[Array, " meta_params"]:
-        return jnp.where(sound[None], columns, 0.0) @ weights
+        return sum_of_problems(jnp.where(sound[None], columns, 0.0) * weights)
 
     # Nearly always all are sound, and a CPU need not go through them twice.
     if jax.default_backend() != "cpu":
         return of_some()
-    weighed: Array = jax.lax.cond(sound.all(), lambda: columns @ weights, of_some)
+    weighed: Array = jax.lax.cond(sound.all(), lambda: sum_of_problems(columns * weights), of_some)
     return weighed
 
 
@@ -100,7 +102,7 @@ def combine_along(
     sound = jnp.isfinite(meta_losses) & jnp.isfinite(slopes)
     kept = jnp.where(sound, slopes, 0.0)
     count = sound.sum().astype(jnp.float32)
-    gradient = (kept @ directions) / jnp.maximum(count, 1.0)
+    gradient = sum_of_problems(directions.T * kept) / jnp.maximum(count, 1.0)
     norms = jnp.abs(kept) * jnp.sqrt(jnp.square(directions).sum(1))
     return Combined(
         mean_of_sound(meta_losses, sound),
@@ -134,7 +136,7 @@ def mean_of_sound(
     mean_of_sound(jnp.array([1.0, jnp.nan]), jnp.array([True, False]))  # 1.0
     ```
     """
-    return jnp.where(sound, values, 0.0).sum() / sound.sum().astype(jnp.float32)
+    return sum_of_problems(jnp.where(sound, values, 0.0)) / sound.sum().astype(jnp.float32)
 
 
 def standard_error_squared(
@@ -150,7 +152,7 @@ def standard_error_squared(
     standard_error_squared(jnp.array([1.0, 1.0]), jnp.array(0.0), jnp.array(2.0))  # 1.0
     ```
     """
-    mean_square = jnp.square(norms).sum() / jnp.maximum(count, 1.0)
+    mean_square = sum_of_problems(jnp.square(norms)) / jnp.maximum(count, 1.0)
     spread = jnp.maximum(mean_square - jnp.square(mean_norm), 0.0)
     return spread / jnp.maximum(count - 1.0, 1.0)
 

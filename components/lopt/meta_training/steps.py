@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -231,7 +232,8 @@ def _estimate(
     meta_step: Int[Array, ""],
     mesh: Mesh | None,
 ) -> Estimate:
-    estimate = training.estimator.estimate(optimizer, group, state, meta_step)
+    with nullcontext() if mesh is None else jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+        estimate = training.estimator.estimate(optimizer, group, state, meta_step)
     divided = kept_divided(estimate.state, mesh)
     return kept_on_all(estimate._replace(state=None), mesh)._replace(state=divided)
 

@@ -18,7 +18,6 @@ from lopt.ensembles import draw_ensemble
 from lopt.meta_gradients import (
     ExponentialLengths,
     MetaGradient,
-    NoiseReuseES,
     TruncatedBackprop,
     Unrolling,
 )
@@ -45,40 +44,21 @@ LARGE = [
     {"family": "large", "count": 2, "spec": {"problem": "Quadratic", "dimensions": SMALL + 8}},
 ]
 META_STEPS = 7
-# Differences of losses that lie so far apart keep the digits which a hundredth, the default, loses.
-DEVIATION = 0.1
-CANCELS = "PersistentES"
-NUDGES = 8
 
 
 def estimators():
-    """Every estimator by its name, and noise reuse as it is by default, too."""
+    """Every estimator by its name."""
     for name, cls in concrete_classes(lopt.meta_gradients, MetaGradient).items():
-        estimator = cls.examples()[0]
-        spread = {"deviation": DEVIATION} if hasattr(estimator, "deviation") else {}
-        yield name, dataclasses.replace(estimator, **spread)
-    yield "NoiseReuseES by default", NoiseReuseES.examples()[0]
+        yield name, cls.examples()[0]
 
 
-def nudged(optimizer, number):
-    """Return an optimizer whose meta-params are other ones in the last digits."""
-    generator = np.random.default_rng(number)
-
-    def one(leaf):
-        return leaf * (1 + jnp.float32(2**-23) * generator.integers(-1, 2, leaf.shape))
-
-    return jax.tree.map(one, optimizer)
-
-
-def trained(estimator, mesh, problems=8, nudge=None):
+def trained(estimator, mesh, problems=8):
     """Meta-params, losses and divisions after some meta-steps, in two calls."""
     groups = draw_ensemble(ENTRIES, seed=0).groups()
     unrolling = Unrolling(steps=3, problems=problems, lengths=ExponentialLengths(1, 2.0, 10))
     estimator = dataclasses.replace(estimator, unrolling=unrolling)
     training = MetaTraining(estimator, 0.1, warmup_steps=2, decay_steps=50, steps_per_dispatch=3)
     optimizer = LearnedAdam.release(key=jax.random.key(0))
-    if nudge is not None:
-        optimizer = nudged(optimizer, nudge)
     state = init_meta_state(training, optimizer, groups, jax.random.key(1))
     losses = []
     for last in (4, META_STEPS):
@@ -166,11 +146,6 @@ def main() -> None:
         name: {count: trained(estimator, mesh) for count, mesh in meshes.items()}
         for name, estimator in estimators()
     }
-    if "none" in meshes:
-        cancels = dict(estimators())[CANCELS]
-        found[CANCELS]["nudged"] = [
-            trained(cancels, None, nudge=number) for number in range(NUDGES)
-        ]
     found |= {"refused": refused(meshes["2"]), "taken": digest_of_the_first_ones()}
     sys.stdout.write(json.dumps(found))
 

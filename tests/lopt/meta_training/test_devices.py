@@ -18,8 +18,7 @@ from tests.lopt.loops import QUICK_TO_COMPILE
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1000)]
 
 PROGRAM = Path(__file__).with_name("on_devices.py")
-CLASSES = concrete_classes(lopt.meta_gradients, MetaGradient)
-ESTIMATORS = [*CLASSES, "NoiseReuseES by default"]
+ESTIMATORS = concrete_classes(lopt.meta_gradients, MetaGradient)
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
 
 
@@ -66,21 +65,11 @@ def in_two_processes():
 MOVED = 0.3
 
 
-def assert_close(one, other, on_one_device):
-    """Sums over problems are rounded in another order, and what follows from them differs.
-
-    Problems of persistent evolution strategies nearly cancel: how much rounding that leaves is
-    measured, by runs on a single device that begin with other last digits.
-    """
+def assert_close(one, other):
+    """Loops over other numbers of problems may round otherwise, and what follows from them."""
     for name in ("meta_params", "losses", "validated"):
         found, wanted = np.array(one[name]), np.array(other[name])
-        allowed = 1e-6 + 1e-5 * np.abs(wanted)
-        if nudged := on_one_device.get("nudged"):
-            alone = on_one_device["none"][name]
-            rounding = np.abs(np.array([run[name] for run in nudged]) - alone).max(axis=0)
-            assert np.all(rounding < MOVED / 1000), rounding
-            allowed = np.maximum(allowed, 3 * rounding)
-        differences = np.abs(found - wanted)
+        differences, allowed = np.abs(found - wanted), 1e-6 + 1e-5 * np.abs(wanted)
         assert np.all(differences <= allowed), (name, differences, allowed)
 
 
@@ -92,7 +81,7 @@ def test_devices_change_nothing_but_rounding(estimator, devices, on_virtual_devi
     assert found["problems_here"] == [8 // int(devices)] * int(devices)
     assert len(found["losses"]) == 7
     assert abs(alone["meta_params"][0] - np.log(1e-3)) > MOVED
-    assert_close(found, alone, on_virtual_devices[estimator])
+    assert_close(found, alone)
 
 
 def test_eight_devices_divide_the_work_of_every_estimator():
@@ -115,7 +104,7 @@ def test_two_processes_are_as_one_with_two_devices(estimator, in_two_processes, 
     assert one == other
     assert one["devices"] == 2
     assert one["problems_here"] == [4]
-    assert_close(one, on_virtual_devices[estimator]["2"], on_virtual_devices[estimator])
+    assert_close(one, on_virtual_devices[estimator]["2"])
 
 
 @every_estimator
