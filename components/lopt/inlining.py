@@ -43,18 +43,20 @@ class Equation(NamedTuple):
         """Shapes and dtypes of what it reads, constants included."""
         return [_form(variable) for variable in self.eqn.invars]
 
-    def run(self, values: Mapping[int, Any]) -> dict[int, Any]:
-        """Compute what it writes, by number.
+    def bind(self, arrays: Sequence[Any], **changes: Any) -> list[Any]:
+        """Do the operation on other arrays, and with other params.
 
         https://docs.jax.dev/en/latest/notebooks/Writing_custom_interpreters_in_Jax.html
         """
         primitive = self.eqn.primitive
-        params = primitive.get_bind_params(self.eqn.params)
+        params = primitive.get_bind_params(self.eqn.params | changes)
         with self.eqn.ctx.manager:
-            written = primitive.bind(*read(self.reads, values), **params)
-        return dict(
-            zip(self.writes, written if primitive.multiple_results else [written], strict=True)
-        )
+            written = primitive.bind(*arrays, **params)
+        return list(written) if primitive.multiple_results else [written]
+
+    def run(self, values: Mapping[int, Any]) -> dict[int, Any]:
+        """Compute what it writes, by number."""
+        return dict(zip(self.writes, self.bind(read(self.reads, values)), strict=True))
 
 
 def read(atoms: Sequence[Atom], values: Mapping[int, Any]) -> list[Any]:

@@ -31,22 +31,6 @@ Rule = Callable[[Equation, Sequence[Value], int], list[Any] | None]
 not know these operands."""
 
 
-def bind(equation: Equation, arrays: Sequence[Any], **changes: Any) -> list[Any]:
-    """Do the operation on other arrays, and with other params.
-
-    **Example**
-
-    ```python
-    (turned,) = bind(equation, [array], permutation=(1, 0, 2))
-    ```
-    """
-    primitive = equation.eqn.primitive
-    params = primitive.get_bind_params(equation.eqn.params | changes)
-    with equation.eqn.ctx.manager:
-        written = primitive.bind(*arrays, **params)
-    return list(written) if primitive.multiple_results else [written]
-
-
 def spread(value: Value, size: int) -> Value:
     """Give every problem its own, if all have had the same.
 
@@ -63,7 +47,7 @@ def spread(value: Value, size: int) -> Value:
 
 def _elementwise(equation: Equation, reads: Sequence[Value], size: int) -> list[Any]:
     shape = equation.forms[0].shape
-    return bind(equation, [_of_shape(value, shape, size) for value in reads])
+    return equation.bind([_of_shape(value, shape, size) for value in reads])
 
 
 def _of_shape(value: Value, shape: tuple[int, ...], size: int) -> Any:
@@ -80,7 +64,7 @@ def _of_shape(value: Value, shape: tuple[int, ...], size: int) -> Any:
 def _along_axes(equation: Equation, reads: Sequence[Value], size: int) -> list[Any]:
     # Axes are counted from the first, and so stay where they are.
     del size
-    return bind(equation, [value.array for value in reads])
+    return equation.bind([value.array for value in reads])
 
 
 def _broadcast(equation: Equation, reads: Sequence[Value], size: int) -> list[Any] | None:
@@ -99,7 +83,7 @@ def _reshape(equation: Equation, reads: Sequence[Value], size: int) -> list[Any]
 def _transpose(equation: Equation, reads: Sequence[Value], size: int) -> list[Any]:
     del size
     order = equation.eqn.params["permutation"]
-    return bind(equation, [reads[0].array], permutation=(*order, len(order)))
+    return equation.bind([reads[0].array], permutation=(*order, len(order)))
 
 
 def _slice(equation: Equation, reads: Sequence[Value], size: int) -> list[Any]:
@@ -110,7 +94,7 @@ def _slice(equation: Equation, reads: Sequence[Value], size: int) -> list[Any]:
 
 
 def _concatenate(equation: Equation, reads: Sequence[Value], size: int) -> list[Any]:
-    return bind(equation, [spread(value, size).array for value in reads])
+    return equation.bind([spread(value, size).array for value in reads])
 
 
 def _pad(equation: Equation, reads: Sequence[Value], size: int) -> list[Any] | None:
@@ -119,7 +103,7 @@ def _pad(equation: Equation, reads: Sequence[Value], size: int) -> list[Any] | N
     if filling.batched or not operand.batched:
         return None
     padding = (*equation.eqn.params["padding_config"], (0, 0, 0))
-    return bind(equation, [operand.array, filling.array], padding_config=padding)
+    return equation.bind([operand.array, filling.array], padding_config=padding)
 
 
 def _product(equation: Equation, reads: Sequence[Value], size: int) -> list[Any] | None:
@@ -128,7 +112,7 @@ def _product(equation: Equation, reads: Sequence[Value], size: int) -> list[Any]
     first, second = reads
     (over, _), _ = equation.eqn.params["dimension_numbers"]
     if not first.batched:
-        return bind(equation, [first.array, second.array])
+        return equation.bind([first.array, second.array])
     if not second.batched:
         turned = jnp.transpose(second.array, turned_order(equation))
         return [product_by_turned(equation, first.array, turned)]
@@ -170,7 +154,7 @@ def product_by_turned(equation: Equation, first: Array, turned: Array) -> Array:
     (over, _), (along, _) = equation.eqn.params["dimension_numbers"]
     both, summed = len(along), turned.ndim - len(over)
     numbers = ((tuple(range(summed, turned.ndim)), over), (tuple(range(both)), along))
-    (made,) = bind(equation, [turned, first], dimension_numbers=numbers)
+    (made,) = equation.bind([turned, first], dimension_numbers=numbers)
     order = [*range(both), *range(summed, made.ndim - 1), *range(both, summed), made.ndim - 1]
     return jnp.transpose(made, order)
 

@@ -20,29 +20,24 @@ from jax.extend.core import ClosedJaxpr
 from jaxtyping import Array, PyTree
 
 from lopt.inlining import Atom, Constant, Equation, inlined, scan_counts
-from lopt.problems_last import RULES, Value, bind, product_by_turned, spread, turned_order
+from lopt.own_weights import with_own_weights
+from lopt.problems_last import RULES, Value, product_by_turned, spread, turned_order
+from lopt.traced_batches import called, carry_flags, closed_of, traced
 
 Result = TypeVar("Result")
 
 SMALL = 64
 """Problems of up to so many params are small."""
 
-# Calls whose derivative is written by hand: it has been taken, or is not wanted.
-_CALLS = {
-    "custom_jvp_call": "call_jaxpr",
-    "custom_vjp_call": "call_jaxpr",
-    "remat2": "jaxpr",
-    "checkpoint": "jaxpr",
-}
-
 
 def for_each_problem(
     function: Callable[..., Result], params: PyTree[Array], in_axes: Any = 0
 ) -> Callable[..., Result]:
-    """Return `function` for many problems: side by side if they are small, by `jax.vmap` if not.
+    """Return `function` for many problems: side by side if they are small, as they are if not.
 
-    `params` are those of all problems, which are the first axis. On accelerators it is always
-    `jax.vmap`: what the order of the axes does to their programs has not been measured.
+    `params` are those of all problems, which are the first axis. Larger problems get own
+    weights (`lopt.own_weights`). On accelerators it is always `jax.vmap`: both ways are of
+    what a processor does well.
 
     **Example**
 
@@ -50,9 +45,10 @@ def for_each_problem(
     losses = for_each_problem(loss, params)(params, targets)
     ```
     """
-    if are_small(params) and jax.default_backend() == "cpu":
-        return side_by_side(function, in_axes)
-    return jax.vmap(function, in_axes)
+    if jax.default_backend() != "cpu":
+        return jax.vmap(function, in_axes)
+    batched = side_by_side if are_small(params) else with_own_weights
+    return batched(function, in_axes)
 
 
 def are_small(params: PyTree[Array | jax.ShapeDtypeStruct]) -> bool:
@@ -83,36 +79,19 @@ def side_by_side(function: Callable[..., Result], in_axes: Any = 0) -> Callable[
     """
 
     def batched(*arguments: Any) -> Result:
-        axes = in_axes if isinstance(in_axes, Sequence) else (in_axes,) * len(arguments)
-        leaves, structure = jax.tree.flatten(arguments)
-        flags = [
-            axis is not None
-            for axis, argument in zip(axes, arguments, strict=True)
-            for _ in jax.tree.leaves(argument)
-        ]
-        size = next(leaf.shape[0] for leaf, flag in zip(leaves, flags, strict=True) if flag)
-
-        def flat(*leaves: Any) -> Any:
-            return function(*jax.tree.unflatten(structure, leaves))
-
-        forms = [_form(leaf, flag) for leaf, flag in zip(leaves, flags, strict=True)]
-        closed, form = jax.make_jaxpr(flat, return_shape=True)(*forms)
+        batch = traced(function, in_axes, arguments)
         values = [
             Value(jnp.moveaxis(leaf, 0, -1) if flag else leaf, flag)
-            for leaf, flag in zip(leaves, flags, strict=True)
+            for leaf, flag in zip(batch.leaves, batch.flags, strict=True)
         ]
         outputs = [
-            jnp.moveaxis(spread(value, size).array, -1, 0) for value in _run(closed, values, size)
+            jnp.moveaxis(spread(value, batch.size).array, -1, 0)
+            for value in _run(batch.closed, values, batch.size)
         ]
-        result: Result = jax.tree.unflatten(jax.tree.structure(form), outputs)
+        result: Result = jax.tree.unflatten(batch.structure, outputs)
         return result
 
     return batched
-
-
-def _form(leaf: Any, batched: bool) -> jax.ShapeDtypeStruct:
-    shape = jnp.shape(leaf)
-    return jax.ShapeDtypeStruct(shape[1:] if batched else shape, jnp.result_type(leaf))
 
 
 # Second factors of products, by the equation that they are turned for.
@@ -144,39 +123,33 @@ def _read(atoms: Sequence[Atom], known: Mapping[int, Value]) -> list[Value]:
 
 
 def _apply(equation: Equation, reads: Sequence[Value], size: int) -> list[Value]:
-    name = equation.eqn.primitive.name
-    if name in _CALLS:
-        return _run(_closed(equation.eqn.params[_CALLS[name]]), reads, size)
+    inner = called(equation)
+    if inner is not None:
+        return _run(inner, reads, size)
     if not any(value.batched for value in reads):
-        written = bind(equation, [value.array for value in reads])
+        written = equation.bind([value.array for value in reads])
         return [Value(array, False) for array in written]
-    if name == "scan":
+    if equation.eqn.primitive is jax.lax.scan_p:
         return _scan(equation, reads, size)
-    rule = RULES.get(name)
+    rule = RULES.get(equation.eqn.primitive.name)
     known = None if rule is None else rule(equation, reads, size)
     written = _by_vmap(equation, reads) if known is None else known
     return [Value(array, True) for array in written]
-
-
-def _closed(jaxpr: Any) -> ClosedJaxpr:
-    return jaxpr if isinstance(jaxpr, ClosedJaxpr) else ClosedJaxpr(jaxpr, ())
 
 
 def _by_vmap(equation: Equation, reads: Sequence[Value]) -> list[Any]:
     """Let JAX do what is not known here, and put the problems last again."""
     axes = [-1 if value.batched else None for value in reads]
     return list(
-        jax.vmap(lambda *arrays: bind(equation, arrays), axes, -1)(
-            *(value.array for value in reads)
-        )
+        jax.vmap(lambda *arrays: equation.bind(arrays), axes, -1)(*(value.array for value in reads))
     )
 
 
 def _scan(equation: Equation, reads: Sequence[Value], size: int) -> list[Value]:
     params = equation.eqn.params
-    body = _closed(params["jaxpr"])
+    body = closed_of(params["jaxpr"])
     constants, carried = scan_counts(equation.eqn)
-    flags = _carry_flags(body, [value.batched for value in reads], constants, carried)
+    flags = carry_flags(body, [value.batched for value in reads], constants, carried)
     fixed, start, xs = (
         reads[:constants],
         [
@@ -222,25 +195,3 @@ def _turned(body: ClosedJaxpr, fixed: Sequence[Value]) -> Turned:
                 if not value.batched:
                     turned[equation.writes] = jnp.transpose(value.array, turned_order(equation))
     return turned
-
-
-def _carry_flags(
-    body: ClosedJaxpr, reads: Sequence[bool], constants: int, carried: int
-) -> list[bool]:
-    """Tell what is carried that differs between problems, in some step."""
-    flags = list(reads[constants : constants + carried])
-    while True:
-        given = [*reads[:constants], *flags, *reads[constants + carried :]]
-        after = [old or new for old, new in zip(flags, _flags(body, given)[:carried], strict=True)]
-        if after == flags:
-            return flags
-        flags = after
-
-
-def _flags(closed: ClosedJaxpr, given: Sequence[bool]) -> list[bool]:
-    program = inlined(closed)
-    known = dict(enumerate([*(False for _ in closed.consts), *given]))
-    for equation in program.equations:
-        any_batched = any(known[number] for number in equation.numbers)
-        known.update(dict.fromkeys(equation.writes, any_batched))
-    return [not isinstance(atom, Constant) and known[atom] for atom in program.outputs]

@@ -1,4 +1,4 @@
-"""Problems side by side are problems under `jax.vmap`, whatever is computed for them."""
+"""Problems side by side, or with own weights, are problems under `jax.vmap`, whatever they do."""
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 import lopt.side_by_side
 from lopt.architectures import HierarchicalRNN
 from lopt.ensembles import draw_ensemble
+from lopt.own_weights import with_own_weights
 from lopt.side_by_side import SMALL, for_each_problem, side_by_side
 from lopt.unroll import begin, unroll
 
 PROBLEMS = 3
+every_way = pytest.mark.parametrize("batched", [side_by_side, with_own_weights])
 
 
 def products(shared, matrix, x):
@@ -114,13 +116,14 @@ def assert_same(found, expected):
         np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-5)
 
 
+@every_way
 @pytest.mark.parametrize("function", FUNCTIONS)
 @settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 2**31 - 1))
-def test_side_by_side_equals_vmap(function, seed):
+def test_many_problems_equal_vmap(batched, function, seed):
     arguments = drawn(seed)
     axes = (None, 0, 0)
-    found = side_by_side(function, axes)(*arguments)
+    found = batched(function, axes)(*arguments)
     assert_same(found, jax.vmap(function, axes)(*arguments))
 
 
@@ -151,8 +154,21 @@ def test_what_all_share_is_turned_before_a_loop_and_not_in_it():
     assert product.params["dimension_numbers"] == (((1,), (0,)), ((), ()))
 
 
+@pytest.mark.parametrize(("columns", "copies"), [(3, False), (4, True)])
+def test_own_weights_are_copies_of_what_is_no_larger_than_what_it_multiplies(columns, copies):
+    def back_and_forth(shared, own):
+        return shared.T @ (shared @ own)
+
+    arguments = jnp.ones((4, 4)), jnp.ones((PROBLEMS, 4, columns))
+    closed = jax.make_jaxpr(with_own_weights(back_and_forth, (None, 0)))(*arguments)
+    products = [one for one in closed.eqns if one.primitive.name == "dot_general"]
+    along = [one.params["dimension_numbers"][1] for one in products]
+    assert along == [((0,), (0,)) if copies else ((), ())] * 2
+
+
+@every_way
 @pytest.mark.slow
-def test_an_unroll_and_its_meta_gradient_equal_those_under_vmap():
+def test_an_unroll_and_its_meta_gradient_equal_those_under_vmap(batched):
     optimizer = HierarchicalRNN(hidden_sizes=(3, 2, 2), scales=2, key=jax.random.key(0))
     entry = {"family": "quadratics", "spec": {"problem": "Quadratic", "dimensions": 3}}
     (group,) = draw_ensemble([entry], seed=0).groups()
@@ -166,17 +182,20 @@ def test_an_unroll_and_its_meta_gradient_equal_those_under_vmap():
     given = jnp.ones(()), problems, jax.random.split(jax.random.key(2), PROBLEMS)
     axes = (None, 0, 0)
     function = jax.value_and_grad(meta_loss)
-    found = jax.jit(side_by_side(function, axes))(*given)
+    found = jax.jit(batched(function, axes))(*given)
     assert_same(found, jax.jit(jax.vmap(function, axes))(*given))
 
 
-@pytest.mark.parametrize(("params", "is_small"), [(SMALL, True), (SMALL + 1, False)])
-def test_only_small_problems_lie_side_by_side(params, is_small, monkeypatch):
+@pytest.mark.parametrize(
+    ("params", "way"), [(SMALL, "side_by_side"), (SMALL + 1, "with_own_weights")]
+)
+def test_small_problems_lie_side_by_side_and_others_have_own_weights(params, way, monkeypatch):
     used = []
-    monkeypatch.setattr(
-        lopt.side_by_side, "side_by_side", lambda *given: used.append(given) or jax.vmap(*given)
-    )
+    for name in ("side_by_side", "with_own_weights"):
+        monkeypatch.setattr(
+            lopt.side_by_side, name, lambda *given, name=name: used.append(name) or jax.vmap(*given)
+        )
     assert_same(
         for_each_problem(jnp.sum, jnp.ones((2, params)))(jnp.ones((2, 3))), jnp.full(2, 3.0)
     )
-    assert bool(used) == is_small
+    assert used == [way]
