@@ -88,16 +88,17 @@ class BiasGRU(eqx.Module):
         constant = jnp.concatenate([self.gates.bias, self.candidate.bias])[:, None]
         pre = from_x.T @ x + (constant if bias is None else constant + bias)
         for_gates, for_candidate = jnp.split(pre, [2 * hidden])
-        kept, update = _gated(for_gates + self.gates.matrix[inputs:].T @ h, h)
-        return _next_hidden(update, h, for_candidate + self.candidate.matrix[inputs:].T @ kept)
+        kept, gates = _gated(for_gates + self.gates.matrix[inputs:].T @ h, h)
+        return _next_hidden(gates, h, for_candidate + self.candidate.matrix[inputs:].T @ kept)
 
 
-# Derivatives by hand, so that an unroll keeps three numbers a unit and step and not seven.
+# Derivatives by hand, so that an unroll keeps three numbers a unit and step and not seven. The
+# gates stay one array from the first to the second, or what of them both keep would be kept twice.
 @jax.custom_vjp
 def _gated(
     before_gates: Float[Array, "two_hidden n"], h: Float[Array, "hidden n"]
-) -> tuple[Float[Array, "hidden n"], Float[Array, "hidden n"]]:
-    """Return what the reset gate lets through of the old state, and the update gate."""
+) -> tuple[Float[Array, "hidden n"], Float[Array, "two_hidden n"]]:
+    """Return what the reset gate lets through of the old state, and both gates."""
     return _gated_forward(before_gates, h)[0]
 
 
@@ -105,16 +106,16 @@ def _gated_forward(
     before_gates: Array, h: Array
 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     gates = jax.nn.sigmoid(before_gates)
-    reset, update = jnp.split(gates, 2)
-    return (reset * h, update), (gates, h)
+    return (gates[: h.shape[0]] * h, gates), (gates, h)
 
 
 def _gated_backward(
     kept: tuple[Array, Array], cotangents: tuple[Array, Array]
 ) -> tuple[Array, Array]:
-    (gates, h), (of_reset, of_update) = kept, cotangents
-    of_gates = jnp.concatenate([of_reset * h, of_update])
-    return gates * (1 - gates) * of_gates, gates[: h.shape[0]] * of_reset
+    (gates, h), (of_passed, of_gates) = kept, cotangents
+    hidden = h.shape[0]
+    of_both = jnp.concatenate([of_gates[:hidden] + of_passed * h, of_gates[hidden:]])
+    return gates * (1 - gates) * of_both, gates[:hidden] * of_passed
 
 
 _gated.defvjp(_gated_forward, _gated_backward)
@@ -122,27 +123,29 @@ _gated.defvjp(_gated_forward, _gated_backward)
 
 @jax.custom_vjp
 def _next_hidden(
-    update: Float[Array, "hidden n"],
+    gates: Float[Array, "two_hidden n"],
     h: Float[Array, "hidden n"],
     before_tanh: Float[Array, "hidden n"],
 ) -> Float[Array, "hidden n"]:
-    """Mix the old state with the candidate."""
-    return _next_hidden_forward(update, h, before_tanh)[0]
+    """Mix the old state with the candidate, by the second half of the gates."""
+    return _next_hidden_forward(gates, h, before_tanh)[0]
 
 
 def _next_hidden_forward(
-    update: Array, h: Array, before_tanh: Array
+    gates: Array, h: Array, before_tanh: Array
 ) -> tuple[Array, tuple[Array, Array, Array]]:
-    candidate = jnp.tanh(before_tanh)
-    return update * h + (1 - update) * candidate, (update, h, candidate)
+    update, candidate = gates[h.shape[0] :], jnp.tanh(before_tanh)
+    return update * h + (1 - update) * candidate, (gates, h, candidate)
 
 
 def _next_hidden_backward(
     kept: tuple[Array, Array, Array], cotangent: Array
 ) -> tuple[Array, Array, Array]:
-    update, h, candidate = kept
-    of_candidate = (1 - update) * (1 - candidate * candidate) * cotangent
-    return (h - candidate) * cotangent, update * cotangent, of_candidate
+    gates, h, candidate = kept
+    update = gates[h.shape[0] :]
+    of_update = jnp.concatenate([jnp.zeros_like(h), (h - candidate) * cotangent])
+    of_candidate = (1 - update) * cotangent * (1 - jnp.square(candidate))
+    return of_update, update * cotangent, of_candidate
 
 
 _next_hidden.defvjp(_next_hidden_forward, _next_hidden_backward)
