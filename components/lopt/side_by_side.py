@@ -33,11 +33,10 @@ SMALL = 64
 def for_each_problem(
     function: Callable[..., Result], params: PyTree[Array], in_axes: Any = 0
 ) -> Callable[..., Result]:
-    """Return `function` for many problems: side by side if they are small, as they are if not.
+    """Return `function` for many problems: side by side if they are small, else with own weights.
 
-    `params` are those of all problems, which are the first axis. Larger problems get own
-    weights (`lopt.own_weights`). On accelerators it is always `jax.vmap`: both ways are of
-    what a processor does well.
+    `params` are those of all problems, which are the first axis. On accelerators it is always
+    `jax.vmap`, to which both ways (`lopt.own_weights` is the other) give the same numbers.
 
     **Example**
 
