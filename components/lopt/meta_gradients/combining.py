@@ -62,12 +62,14 @@ def _weighed(
 
     # Zero times NaN is NaN, so what is not sound is replaced before it is multiplied.
     def of_some() -> Float[Array, " meta_params"]:
-        return sum_of_problems(jnp.where(sound[None], columns, 0.0) * weights)
+        return sum_of_problems(jnp.where(sound[None], columns, 0.0) * weights[None])
 
     # Nearly always all are sound, and a CPU need not go through them twice.
     if jax.default_backend() != "cpu":
         return of_some()
-    weighed: Array = jax.lax.cond(sound.all(), lambda: sum_of_problems(columns * weights), of_some)
+    weighed: Array = jax.lax.cond(
+        sound.all(), lambda: sum_of_problems(columns * weights[None]), of_some
+    )
     return weighed
 
 
@@ -102,7 +104,7 @@ def combine_along(
     sound = jnp.isfinite(meta_losses) & jnp.isfinite(slopes)
     kept = jnp.where(sound, slopes, 0.0)
     count = sound.sum().astype(jnp.float32)
-    gradient = sum_of_problems(directions.T * kept) / jnp.maximum(count, 1.0)
+    gradient = sum_of_problems(directions.T * kept[None]) / jnp.maximum(count, 1.0)
     norms = jnp.abs(kept) * jnp.sqrt(jnp.square(directions).sum(1))
     return Combined(
         mean_of_sound(meta_losses, sound),
