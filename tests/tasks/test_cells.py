@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -152,7 +153,7 @@ def test_who_waits_for_a_cell_takes_it_from_who_has_finished_it(
             done.rename(order.directory)
             shutil.rmtree(workshop)
 
-        monkeypatch.setattr(cells.time, "sleep", finish)
+        monkeypatch.setattr(cells, "time", SimpleNamespace(sleep=finish))
         evaluate_cell.fn(order, NEVER)
     assert order.directory.exists()
     assert not workshop.exists()
@@ -180,7 +181,7 @@ def test_one_process_at_a_time_computes_a_cell(
             waited.append(seconds)
             cells.STOP.set()
 
-        monkeypatch.setattr(cells.time, "sleep", sleep)
+        monkeypatch.setattr(cells, "time", SimpleNamespace(sleep=sleep))
         try:
             with pytest.raises(CellStoppedError):
                 evaluate_cell.fn(order, NEVER)

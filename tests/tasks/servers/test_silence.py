@@ -77,8 +77,8 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[str]]]:
         monkeypatch.setattr(silence.interrupted, "crashed", lambda _: [])
         monkeypatch.setattr(silence.interrupted, "schedule_unchanged", scene.schedule)
         monkeypatch.setattr(silence, "_sign", lambda _, run: scene.current[run.id])
-        monkeypatch.setattr(silence.time, "sleep", scene.sleep)
-        monkeypatch.setattr(silence.time, "monotonic", lambda: scene.now)
+        clock = SimpleNamespace(sleep=scene.sleep, monotonic=lambda: scene.now)
+        monkeypatch.setattr(silence, "time", clock)
         nobody = {PREFECT_API_URL: "http://127.0.0.1:1/api"}
         with temporary_settings(nobody), pytest.raises(StopWatchingError):
             silence.watch(WorkPoolConf(), seconds=60)
