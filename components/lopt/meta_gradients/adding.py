@@ -18,8 +18,9 @@ BLOCKS = 8
 def sum_of_problems(values: Float[Array, "*rest problems"]) -> Float[Array, "*rest"]:
     """Add up along the last axis: first in each of eight blocks, and then the eight sums.
 
-    Each block lies on one device if there are 1, 2, 4 or 8, which then give the same bits;
-    other numbers of devices, or of problems that eight does not divide, may round otherwise.
+    Each block lies on one device if there are 1, 2, 4 or 8, which then add up in one order;
+    other numbers of devices, or of problems that eight does not divide, may take another. What
+    is added can still differ in a last digit: programs for other shapes may round it otherwise.
     Devices get each other's sums of blocks inside `jax.sharding.use_abstract_mesh`.
 
     **Example**
