@@ -62,9 +62,10 @@ def main() -> None:
     os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[: asked.cores]))
     for options in asked.runs:
         with tempfile.TemporaryDirectory(prefix="lopt-") as home:
-            cold, warm = (seconds_to_first(options, Path(home), seed) for seed in (0, 1))
-        sys.stdout.write(f"{options}: cold {cold:.0f} s, warm {warm:.0f} s\n")
-        sys.stdout.flush()
+            for seed, caches in enumerate(("cold", "warm")):
+                seconds = seconds_to_first(options, Path(home), seed)
+                sys.stdout.write(f"{options}: {caches} {seconds:.0f} s\n")
+                sys.stdout.flush()
 
 
 if __name__ == "__main__":

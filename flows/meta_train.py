@@ -16,6 +16,7 @@ from tasks.confs import DEFAULTS, EnsembleConf, MetaTrainingConf
 from tasks.curves import log_curve
 from tasks.ensembles import draw_ensemble
 from tasks.meta_training import (
+    all_compiled_by,
     announce_compiling,
     find_best_checkpoint,
     find_checkpoint,
@@ -66,7 +67,8 @@ def meta_train(
             if not folder.finished:
                 done = find_checkpoint(run)
                 announce_compiling(meta_training, drawn, done)
-                with terminal.stage("meta-training", meta_training.meta_steps, done):
+                steady_from = all_compiled_by(meta_training, drawn, done)
+                with terminal.stage("meta-training", meta_training.meta_steps, done, steady_from):
                     for end in segment_ends(meta_training, done):
                         meta_train_segment(run, meta_training, drawn, held_out, end)
                         monitoring.renew()

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from prefect.utilities.callables import parameter_docstrings
 
-from tasks import assembly, processes
+from tasks import assembly, ending, processes
 from tasks.conf_errors import ConfError, allowed, field_schema
 from tasks.conf_files import SECTIONS, read_conf
 from tasks.confs import Conf
@@ -71,9 +71,9 @@ def main(
         try:
             flow(**values, **{name: getattr(options, name) for name in taken.others})
         except KeyboardInterrupt:
-            sys.exit(f"Interrupted. {if_stopped}")
+            _stop(f"Interrupted. {if_stopped}")
         except SystemExit:
-            sys.exit(f"Stopped. {if_stopped}")
+            _stop(f"Stopped. {if_stopped}")
 
 
 @contextmanager
@@ -180,6 +180,11 @@ def _shown(default: object) -> str:
 def _refuse(error: ConfError) -> int:
     sys.stderr.writelines(line + "\n" for line in error.lines)
     return REFUSED
+
+
+def _stop(message: str) -> NoReturn:
+    ending.end_soon(1)
+    sys.exit(message)
 
 
 def _exit(number: int, frame: FrameType | None) -> None:

@@ -152,6 +152,12 @@ def announce_compiling(conf: MetaTrainingConf, ensemble: EnsembleReference, done
     )
 
 
+def all_compiled_by(conf: MetaTrainingConf, ensemble: EnsembleReference, done: int) -> int:
+    """Return the meta-step before which some bundle has had no turn, and so may be compiled."""
+    bundles = -(-ensemble.programs // (conf.groups_per_meta_step or ensemble.programs))
+    return done + bundles * conf.meta_steps_per_dispatch if bundles > 1 else done
+
+
 def losses_in_words(row: dict[str, float]) -> str:
     """Say the losses of a meta-step that are known."""
     words = {"meta/loss": "meta-loss", "imitation/loss": "imitation"}

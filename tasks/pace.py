@@ -2,10 +2,13 @@
 
 
 class Pace:
-    """Reckons from the first step that is seen on: what came before it was compiling."""
+    """Reckons from the first step that is seen on: what came before it was compiling.
 
-    def __init__(self, total: int) -> None:
-        self._total = total
+    No step before `steady_from` is seen, where compiling comes between the first ones.
+    """
+
+    def __init__(self, total: int, steady_from: int = 0) -> None:
+        self._total, self._steady_from = total, steady_from
         self._first: tuple[int, float] | None = None
 
     def left(self, step: int, now: float) -> str:
@@ -18,6 +21,8 @@ class Pace:
         pace.left(10, now=0.0), pace.left(20, now=5.0)  # ("", "0:40 left")
         ```
         """
+        if step < self._steady_from:
+            return ""
         first_step, begun = self._first = self._first or (step, now)
         if step in {first_step, self._total}:
             return ""

@@ -40,10 +40,10 @@ class ArtifactStage:
     the next ones are left out.
     """
 
-    def __init__(self, title: str, total: int, completed: int) -> None:
+    def __init__(self, title: str, total: int, completed: int, steady_from: int = 0) -> None:
         """Show the bar; to be made where the flow is, and not within a task."""
         self._title, self._total = title, total
-        self._pace = Pace(total)
+        self._pace = Pace(total, steady_from)
         self._newest = self._last = Shown(_percent(completed, total), f"{completed}/{total}")
         self._artifact = create_progress_artifact(
             self._newest.percent, key=f"progress-{_slug(title)}", description=self._described()

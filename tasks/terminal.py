@@ -60,10 +60,10 @@ class BarStage:
 class LineStage:
     """Lines in a log: at most one in ten seconds, and the last step always."""
 
-    def __init__(self, console: Console, title: str, total: int) -> None:
+    def __init__(self, console: Console, title: str, total: int, steady_from: int = 0) -> None:
         self._console, self._title, self._total = console, title, total
         self._printed = time.monotonic()
-        self._pace = Pace(total)
+        self._pace = Pace(total, steady_from)
         self._reached: int | None = None
 
     def reach(self, step: int, note: str) -> None:
@@ -133,8 +133,10 @@ def reach(step: int, note: str = "") -> None:
 
 
 @contextmanager
-def stage(title: str, total: int, completed: int = 0) -> Iterator[None]:
+def stage(title: str, total: int, completed: int = 0, steady_from: int = 0) -> Iterator[None]:
     """Show the progress of what is done inside, from `completed` of `total` steps on.
+
+    No time left is told in a log before `steady_from`: until then programs are compiled.
 
     Within a flow, Prefect's page of its run shows it as well.
     """
@@ -142,20 +144,24 @@ def stage(title: str, total: int, completed: int = 0) -> Iterator[None]:
     if screen.is_terminal:
         with _bar(screen, title, total) as progress:
             bar = BarStage(progress, title, total, completed)
-            with _also_in_prefect(bar, title, total, completed) as shown, _showing(shown):
+            wanted = _also_in_prefect(bar, title, total, completed, steady_from)
+            with wanted as shown, _showing(shown):
                 yield
     else:
-        lines = LineStage(screen, title, total)
-        with _also_in_prefect(lines, title, total, completed) as shown, _showing(shown):
+        lines = LineStage(screen, title, total, steady_from)
+        wanted = _also_in_prefect(lines, title, total, completed, steady_from)
+        with wanted as shown, _showing(shown):
             yield
 
 
 @contextmanager
-def _also_in_prefect(shown: Stage, title: str, total: int, completed: int) -> Iterator[Stage]:
+def _also_in_prefect(
+    shown: Stage, title: str, total: int, completed: int, steady_from: int
+) -> Iterator[Stage]:
     if not progress_artifacts.is_wanted():
         yield shown
         return
-    artifact = progress_artifacts.ArtifactStage(title, total, completed)
+    artifact = progress_artifacts.ArtifactStage(title, total, completed, steady_from)
     try:
         yield BothStages(shown, artifact)
     finally:

@@ -1,7 +1,7 @@
 import pytest
 
 from tasks.confs import MetaTrainingConf
-from tasks.meta_training import announce_compiling, losses_in_words
+from tasks.meta_training import all_compiled_by, announce_compiling, losses_in_words
 from tasks.references import EnsembleReference
 
 ENSEMBLE = EnsembleReference(path="x.parquet", digest="a" * 64, entries=7, programs=3)
@@ -24,6 +24,12 @@ def test_programs_that_are_compiled_later_are_announced_as_such(
 ) -> None:
     announce_compiling(MetaTrainingConf(groups_per_meta_step=groups), ENSEMBLE, done=0)
     assert f"compiling {said}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("groups", "step"), [(0, 7), (3, 7), (2, 15), (1, 19)])
+def test_all_is_compiled_when_every_bundle_has_had_its_turn(groups: int, step: int) -> None:
+    conf = MetaTrainingConf(groups_per_meta_step=groups, meta_steps_per_dispatch=4)
+    assert all_compiled_by(conf, ENSEMBLE, done=7) == step
 
 
 @pytest.mark.parametrize(

@@ -26,3 +26,10 @@ def test_at_a_steady_pace_what_is_left_is_what_is_left(
     expected = clock((total - step) * per_step) + " left"
     assert pace.left(step, 50.0 + (step - first) * per_step) == expected
     assert pace.left(total, 1e6) == ""
+
+
+def test_no_time_is_told_while_programs_are_compiled_nor_reckoned_with() -> None:
+    pace = Pace(100, steady_from=20)
+    assert [pace.left(step, 100.0 * step) for step in (5, 10, 15)] == [""] * 3
+    assert pace.left(20, 2000.0) == ""
+    assert pace.left(40, 2010.0) == "0:30 left"

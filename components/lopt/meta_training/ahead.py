@@ -1,8 +1,13 @@
 """Compiling the programs of later bundles while the first ones run already."""
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import atexit
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
+from queue import Empty, SimpleQueue
 
 from jax.sharding import Mesh
 
@@ -15,17 +20,53 @@ from lopt.meta_training.steps import compile_turn
 
 MOST_AT_ONCE = 4
 
+Job = tuple["Future[None]", Callable[[], None]]
+
 
 class Ahead:
     """The programs that are being compiled, by bundle."""
 
-    def __init__(self, compiling: dict[int, "Future[None]"]) -> None:
-        self._compiling = compiling
+    def __init__(self, programs: Mapping[int, Callable[[], None]]) -> None:
+        """Begin as many as may be compiled at once."""
+        _aheads.add(self)
+        self._compiling = {bundle: Future[None]() for bundle in programs}
+        jobs: SimpleQueue[Job] = SimpleQueue()
+        for bundle, compile_one in programs.items():
+            jobs.put((self._compiling[bundle], compile_one))
+        for _ in range(min(MOST_AT_ONCE, usable_cores(), len(programs))):
+            # No pool of threads: Python ends none before all that it was ever given is done.
+            thread = threading.Thread(target=_work, args=(jobs,), daemon=True)
+            _threads.add(thread)
+            thread.start()
 
     def wait_for(self, bundle: int) -> None:
         """Wait until a bundle's program is there; raise what compiling it raised."""
         if bundle in self._compiling:
             self._compiling.pop(bundle).result()
+
+    def begin_no_more(self) -> None:
+        """Leave out what has not been begun; what has been goes on, which can take minutes."""
+        for program in self._compiling.values():
+            program.cancel()
+
+
+_threads: "weakref.WeakSet[threading.Thread]" = weakref.WeakSet()
+_aheads: "weakref.WeakSet[Ahead]" = weakref.WeakSet()
+
+
+def _work(jobs: "SimpleQueue[Job]") -> None:
+    while True:
+        try:
+            program, compile_one = jobs.get_nowait()
+        except Empty:
+            return
+        if program.set_running_or_notify_cancel():
+            try:
+                compile_one()
+            except Exception as error:  # noqa: BLE001 raised to whoever waits for it
+                program.set_exception(error)
+            else:
+                program.set_result(None)
 
 
 @contextmanager
@@ -41,8 +82,9 @@ def compiling_ahead(
     """Compile the programs that are needed in other threads, in the order of need.
 
     A bundle must be waited for before it is run, or it would be compiled twice. A single
-    bundle is left to its first run. What has not been begun when the context ends is not
-    compiled; what has been begun is, which can take a minute.
+    bundle is left to its first run. What has not been begun when the context or the process
+    ends is not compiled; what has been begun is, and the process waits for it, unless it is
+    to end `without_waiting`.
 
     **Example**
 
@@ -51,20 +93,18 @@ def compiling_ahead(
         ahead.wait_for(0)
     ```
     """
-    if len(schedule.bundles) == 1:
-        yield Ahead({})
-        return
-    threads = ThreadPoolExecutor(min(MOST_AT_ONCE, usable_cores()), "compiling-ahead")
+    several = len(schedule.bundles) > 1
+    turns = _first_turns(schedule, done, last_meta_step) if several else []
+    ahead = Ahead(
+        {
+            turn.bundle: partial(compile_turn, training, groups, meta_state, turn, mesh)
+            for turn in turns
+        }
+    )
     try:
-        turns = _first_turns(schedule, done, last_meta_step)
-        yield Ahead(
-            {
-                turn.bundle: threads.submit(compile_turn, training, groups, meta_state, turn, mesh)
-                for turn in turns
-            }
-        )
+        yield ahead
     finally:
-        threads.shutdown(wait=False, cancel_futures=True)
+        ahead.begin_no_more()
 
 
 def _first_turns(schedule: Schedule, done: int, last_meta_step: int | None) -> list[Turn]:
@@ -74,3 +114,45 @@ def _first_turns(schedule: Schedule, done: int, last_meta_step: int | None) -> l
         turns.append(schedule.turn(done, last_meta_step))
         done += turns[-1].steps
     return turns
+
+
+def is_compiling() -> bool:
+    """Tell whether a program is being compiled ahead, for whichever meta-training.
+
+    **Example**
+
+    ```python
+    if is_compiling():
+        print("the process ends in a while")
+    ```
+    """
+    return any(thread.is_alive() for thread in _threads)
+
+
+@atexit.register
+def _end() -> None:
+    """Wait for what is being compiled: XLA's threads must not outlive what they work with.
+
+    Nothing else is begun. A generator that nobody has closed would go on here: a run that was
+    stopped compiled all its bundles before it ended, a quarter of an hour on one core.
+    """
+    for ahead in list(_aheads):
+        ahead.begin_no_more()
+    for thread in list(_threads):
+        thread.join()
+
+
+def without_waiting() -> None:
+    """Let the process end while programs are being compiled, which cannot be stopped.
+
+    It then has to end by `os._exit` when everything else is done: the compiler is not to meet
+    an interpreter that is half gone.
+
+    **Example**
+
+    ```python
+    without_waiting()
+    atexit.register(os._exit, 1)
+    ```
+    """
+    atexit.unregister(_end)

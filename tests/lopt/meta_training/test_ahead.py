@@ -1,5 +1,7 @@
 """Which programs are compiled ahead of need, and how many at once."""
 
+import subprocess
+import sys
 import threading
 
 import jax
@@ -77,3 +79,43 @@ def test_no_more_are_compiled_at_once_than_cores_may_be_used_and_never_many(
         for bundle in range(9):
             programs.wait_for(bundle)
     assert begun == at_once
+
+
+NEVER_CLOSED = """
+import sys, threading, time
+import jax
+from lopt.architectures import GlobalLearningRate
+from lopt.meta_training import MetaTraining, ahead, init_meta_state
+from lopt.meta_training.schedule import Schedule
+
+begun = threading.Event()
+
+def compile_turn(training, groups, state, turn, mesh):
+    print("begun", turn.bundle, flush=True)
+    begun.set()
+    time.sleep(1)
+    print("done", turn.bundle, flush=True)
+
+ahead.compile_turn, ahead.MOST_AT_ONCE = compile_turn, 1
+training = MetaTraining()
+optimizer = GlobalLearningRate.release(key=jax.random.key(0))
+state = init_meta_state(training, optimizer, (), jax.random.key(0))
+schedule = Schedule(weights=(1.0, 1.0, 1.0), groups_per_step=1, steps_per_turn=10)
+opened = ahead.compiling_ahead(training, (), state, schedule, None, 0, None)
+opened.__enter__()
+begun.wait()
+sys.exit(3)
+"""
+
+
+def test_a_process_that_ends_waits_for_what_is_being_compiled_and_begins_no_more():
+    """As when it is stopped between two meta-steps, with whatever held their iterator alive."""
+    ended = subprocess.run(
+        [sys.executable, "-c", NEVER_CLOSED],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.stdout.splitlines() == ["begun 0", "done 0"], ended.stderr
+    assert ended.returncode == 3

@@ -1,0 +1,51 @@
+"""How a command ends that was stopped while programs are compiled."""
+
+import subprocess
+import sys
+
+import pytest
+
+# A flow that is stopped while a program is compiled that takes far longer than the test.
+STOPPED = """
+import atexit, os, signal, sys, threading, time
+from lopt.meta_training import ahead
+from tasks import command_line
+
+begun = threading.Event()
+
+def compile_one():
+    begun.set()
+    time.sleep({seconds})
+    print("compiled", flush=True)
+
+def toy():
+    programs = ahead.Ahead({{0: compile_one}})
+    begun.wait()
+    # What a flow registers is not left out.
+    atexit.register(print, "and the rest")
+    {end}
+
+command_line.main(toy, [], if_stopped="Go on.")
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_stopped_command_waits_for_no_compiler(name: str) -> None:
+    end = f"os.kill(os.getpid(), signal.{name}); time.sleep(60)"
+    ended = _run(STOPPED.format(seconds=600, end=end))
+    assert ended.stdout.splitlines() == ["and the rest"]
+    word = "Stopped" if name == "SIGTERM" else "Interrupted"
+    assert ended.stderr.splitlines()[-1] == f"{word}. Go on."
+    assert ended.returncode == 1
+
+
+def test_a_command_that_comes_to_its_end_waits_for_what_is_being_compiled() -> None:
+    ended = _run(STOPPED.format(seconds=2, end="programs.begin_no_more()"))
+    assert sorted(ended.stdout.splitlines()) == ["and the rest", "compiled"]
+    assert ended.returncode == 0
+
+
+def _run(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
+    )
