@@ -1,6 +1,7 @@
 """A traced function as one flat list of equations, however many calls it was written in."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
 # What `jax.jit` inside the function leaves behind; other calls have derivatives of their own.
 _CALLS = ("jit", "pjit", "closed_call", "core_call")
+_CALLS_WITH_DERIVATIVES = ("custom_jvp_call", "custom_vjp_call")
 
 
 class Constant(NamedTuple):
@@ -42,6 +44,15 @@ class Equation(NamedTuple):
     def read_forms(self) -> list[jax.core.ShapedArray]:
         """Shapes and dtypes of what it reads, constants included."""
         return [_form(variable) for variable in self.eqn.invars]
+
+    @property
+    def grows(self) -> bool:
+        """Whether it writes more numbers than it reads."""
+        sizes = (
+            sum(math.prod(form.shape) for form in forms) for forms in (self.read_forms, self.forms)
+        )
+        read, written = sizes
+        return bool(written > read)
 
     def bind(self, arrays: Sequence[Any], **changes: Any) -> list[Any]:
         """Do the operation on other arrays, and with other params.
@@ -102,10 +113,11 @@ class Inlined(NamedTuple):
     outputs: list[Atom]
 
 
-def inlined(closed: ClosedJaxpr) -> Inlined:
+def inlined(closed: ClosedJaxpr, *, differentiated: bool = False) -> Inlined:
     """Lay the equations out one after the other, those of inner calls in their place.
 
     What the function closes over comes first among the arguments, as `closed.consts` has it.
+    Once it has been `differentiated`, calls with derivatives of their own are opened as well.
 
     **Example**
 
@@ -117,12 +129,18 @@ def inlined(closed: ClosedJaxpr) -> Inlined:
     numbers = itertools.count(len(jaxpr.constvars) + len(jaxpr.invars))
     equations: list[Equation] = []
     every = [*jaxpr.constvars, *jaxpr.invars]
-    outputs = _append(equations, jaxpr, dict(zip(every, itertools.count(), strict=False)), numbers)
+    known = dict(zip(every, itertools.count(), strict=False))
+    calls = _CALLS + (_CALLS_WITH_DERIVATIVES if differentiated else ())
+    outputs = _append(equations, jaxpr, known, numbers, calls)
     return Inlined(equations, outputs)
 
 
 def _append(
-    equations: list[Equation], jaxpr: Jaxpr, known: dict[Any, Atom], numbers: Iterator[int]
+    equations: list[Equation],
+    jaxpr: Jaxpr,
+    known: dict[Any, Atom],
+    numbers: Iterator[int],
+    calls: Sequence[str],
 ) -> list[Atom]:
     def read(variables: Sequence[Any]) -> list[Atom]:
         return [
@@ -133,8 +151,8 @@ def _append(
     for eqn in jaxpr.eqns:
         reads = read(eqn.invars)
         writes: Sequence[Atom]
-        if eqn.primitive.name in _CALLS:
-            writes = _append_call(equations, eqn.params, reads, numbers)
+        if eqn.primitive.name in calls:
+            writes = _append_call(equations, eqn.params, reads, numbers, calls)
         else:
             fresh = tuple(next(numbers) for _ in eqn.outvars)
             equations.append(Equation(eqn, tuple(reads), fresh))
@@ -148,6 +166,7 @@ def _append_call(
     params: Mapping[str, Any],
     reads: Sequence[Atom],
     numbers: Iterator[int],
+    calls: Sequence[str],
 ) -> list[Atom]:
     inner = params["jaxpr"] if "jaxpr" in params else params["call_jaxpr"]
     jaxpr, constants = (
@@ -155,7 +174,7 @@ def _append_call(
     )
     atoms = [*(Constant(value) for value in constants), *reads]
     known = dict(zip([*jaxpr.constvars, *jaxpr.invars], atoms, strict=True))
-    return _append(equations, jaxpr, known, numbers)
+    return _append(equations, jaxpr, known, numbers, calls)
 
 
 def _form(variable: Any) -> jax.core.ShapedArray:

@@ -9,6 +9,7 @@ read and written at every step.
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +19,7 @@ from jax.custom_derivatives import CustomVJPPrimal, SymbolicZero
 from jaxtyping import Array, PyTree
 
 from lopt.inlining import Equation, Inlined, inlined, read
+from lopt.lean_scan import lean_scan
 
 # By their numbers. Constants of a trace can be Python's numbers, so they are of any type.
 Numbered = dict[int, Any]
@@ -54,7 +56,7 @@ def scan_with_weights(
         return body(*jax.tree.unflatten(structure, leaves))
 
     closed, form = jax.make_jaxpr(flat, return_shape=True)(*leaves)
-    plan = _plan(inlined(closed), len(closed.consts), count, length)
+    plan = _plan(inlined(closed), len(closed.consts), count, len(leaves) - count, length)
     known = dict(enumerate([*closed.consts, *leaves[:count]]))
     for equation in plan.before:
         known.update(equation.run(known))
@@ -101,6 +103,7 @@ class _Plan(NamedTuple):
     # The program's first arguments; what follows them is carried.
     constants: int
     weights: int
+    carried: int
     length: int
     before: list[Equation]
     during: list[Equation]
@@ -110,13 +113,13 @@ class _Plan(NamedTuple):
     products: dict[int, _Product]
 
 
-def _plan(program: Inlined, constants: int, weights: int, length: int) -> _Plan:
+def _plan(program: Inlined, constants: int, weights: int, carried: int, length: int) -> _Plan:
     steady = set(range(constants, constants + weights))
     fixed = steady | set(range(constants))
     before, during, products = [], [], {}
     for equation in program.equations:
         reads = equation.numbers
-        if reads & steady and reads <= fixed and not _grows(equation):
+        if reads & steady and reads <= fixed and not equation.grows:
             before.append(equation)
             steady.update(equation.writes)
             fixed.update(equation.writes)
@@ -132,13 +135,7 @@ def _plan(program: Inlined, constants: int, weights: int, length: int) -> _Plan:
     used = {atom for atom in program.outputs if isinstance(atom, int)}
     used = used.union(*(equation.numbers for equation in during))
     invariants = sorted(steady & used)
-    return _Plan(program, constants, weights, length, before, during, invariants, products)
-
-
-def _grows(equation: Equation) -> bool:
-    """Tell what is better made at every step than read from memory."""
-    read = sum(math.prod(form.shape) for form in equation.read_forms)
-    return bool(sum(math.prod(form.shape) for form in equation.forms) > read)
+    return _Plan(program, constants, weights, carried, length, before, during, invariants, products)
 
 
 def _is_larger(equation: Equation, matrix: int) -> bool:
@@ -154,7 +151,13 @@ def _differentiable(plan: _Plan) -> Callable[..., list[Any]]:
 
     @jax.custom_vjp
     def loop(invariants: Numbered, carry: Many, constants: Many) -> list[Any]:
-        return _scan(plan, invariants, carry, constants, {})[0]
+        def one(carry: list[Any], x: None) -> tuple[list[Any], list[Any]]:
+            del x
+            after, given, _ = _step(plan, constants, invariants, carry, {})
+            return after, given
+
+        last, remembered = jax.lax.scan(one, list(carry), length=plan.length)
+        return [*last, *remembered]
 
     def forward(*arguments: Any) -> Any:
         invariants, carry, constants = jax.tree.map(
@@ -162,17 +165,17 @@ def _differentiable(plan: _Plan) -> Callable[..., list[Any]]:
         )
         _check_steady(arguments[2])
 
-        def run(invariants: Numbered, carry: Many, taps: Numbered) -> Any:
-            return _scan(plan, invariants, carry, constants, taps)
-
+        step = partial(_step, plan, constants)
         taps = {number: one.no_taps(plan.length) for number, one in plan.products.items()}
-        outputs, backward, factors = jax.vjp(run, invariants, carry, taps, has_aux=True)
+        scanned = lean_scan(step, invariants, carry, taps, plan.length)
         matrices = {one.steady: invariants[one.steady] for one in plan.products.values()}
-        return outputs, (backward, factors, matrices)
+        outputs = [*scanned.carry, *scanned.remembered]
+        return outputs, (scanned.backward, scanned.aside, matrices)
 
     def backward(residuals: Any, cotangents: list[Any]) -> tuple[Any, Any, None]:
         backward, factors, matrices = residuals
-        invariants, carry, taps = backward([_instance(one) for one in cotangents])
+        every = [_instance(one) for one in cotangents]
+        invariants, carry, taps = backward(every[: plan.carried], every[plan.carried :])
         for number, one in plan.products.items():
             matrix = matrices[one.steady]
             found = one.gradient(matrix, factors[one.factor], taps[number])
@@ -207,35 +210,25 @@ def _instance(cotangent: Any) -> Any:
     return jnp.zeros(cotangent.shape, dtype)
 
 
-def _scan(
-    plan: _Plan,
-    invariants: Numbered,
-    carry: Many,
-    constants: Many,
-    taps: Numbered,
-) -> tuple[list[Any], Numbered]:
-    """Run the loop; return the carry, what it remembers, and the factors of tapped products."""
-    steady = dict(enumerate(constants)) | invariants
+def _step(
+    plan: _Plan, constants: Many, invariants: Numbered, carry: Many, taps: Numbered
+) -> tuple[list[Any], list[Any], Numbered]:
+    """Return the carry, what is remembered, and the factors of tapped products."""
     first = plan.constants + plan.weights
-
-    def step(carry: Many, taps: Numbered) -> tuple[Many, tuple[Many, Numbered]]:
-        values, factors = steady | dict(enumerate(carry, first)), {}
-        for equation in plan.during:
-            number = equation.writes[0] if equation.writes else None
-            if number in taps:
-                product = plan.products[number]
-                factors[product.factor] = values[product.factor]
-                weights = jax.lax.stop_gradient(values[product.steady])
-                made = product.of(weights, values[product.factor])
-                values[number] = _tapped(made, taps[number])
-            else:
-                values |= equation.run(values)
-        outputs = read(plan.program.outputs, values)
-        return outputs[: len(carry)], (outputs[len(carry) :], factors)
-
-    start: Many = list(carry)
-    last, (remembered, factors) = jax.lax.scan(step, start, taps, length=plan.length)
-    return [*last, *remembered], factors
+    values = dict(enumerate(constants)) | invariants | dict(enumerate(carry, first))
+    factors = {}
+    for equation in plan.during:
+        number = equation.writes[0] if equation.writes else None
+        if number in taps:
+            product = plan.products[number]
+            factors[product.factor] = values[product.factor]
+            weights = jax.lax.stop_gradient(values[product.steady])
+            made = product.of(weights, values[product.factor])
+            values[number] = _tapped(made, taps[number])
+        else:
+            values |= equation.run(values)
+    outputs = read(plan.program.outputs, values)
+    return outputs[: plan.carried], outputs[plan.carried :], factors
 
 
 @jax.custom_jvp
