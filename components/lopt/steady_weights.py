@@ -9,7 +9,6 @@ read and written at every step.
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -56,6 +55,10 @@ def scan_with_weights(
         return body(*jax.tree.unflatten(structure, leaves))
 
     closed, form = jax.make_jaxpr(flat, return_shape=True)(*leaves)
+    promoted = _promoted(leaves[count:], jax.tree.leaves(form[0]))
+    if promoted is not None:
+        carry = jax.tree.unflatten(jax.tree.structure(carry), promoted)
+        return scan_with_weights(body, weights, carry, length)
     plan = _plan(inlined(closed), len(closed.consts), count, len(leaves) - count, length)
     known = dict(enumerate([*closed.consts, *leaves[:count]]))
     for equation in plan.before:
@@ -64,6 +67,23 @@ def scan_with_weights(
     outputs = _differentiable(plan)(invariants, leaves[count:], closed.consts)
     carry, remembered = jax.tree.unflatten(jax.tree.structure(form), outputs)
     return carry, remembered
+
+
+def _promoted(carry: Many, after: Many) -> list[Array] | None:
+    """Return the carry with Python's numbers of the dtypes that a step gives, if these differ.
+
+    As `jax.lax.scan` does.
+    """
+    differ = [
+        jax.typeof(old).weak_type and jnp.result_type(old) != new.dtype
+        for old, new in zip(carry, after, strict=True)
+    ]
+    if not any(differ):
+        return None
+    return [
+        jax.lax.convert_element_type(old, new.dtype) if differs else old
+        for old, new, differs in zip(carry, after, differ, strict=True)
+    ]
 
 
 class _Product(NamedTuple):
@@ -111,6 +131,14 @@ class _Plan(NamedTuple):
     invariants: list[int]
     # By the number of what they write.
     products: dict[int, _Product]
+
+    @property
+    def deferred(self) -> set[int]:
+        """Matrices that have no gradient but that of such products."""
+        others = [one for one in self.during if not set(one.writes) & self.products.keys()]
+        used = {atom for atom in self.program.outputs if isinstance(atom, int)}
+        used = used.union(*(equation.numbers for equation in others))
+        return {one.steady for one in self.products.values()} - used
 
 
 def _plan(program: Inlined, constants: int, weights: int, carried: int, length: int) -> _Plan:
@@ -165,9 +193,14 @@ def _differentiable(plan: _Plan) -> Callable[..., list[Any]]:
         )
         _check_steady(arguments[2])
 
-        step = partial(_step, plan, constants)
+        deferred = {number: invariants[number] for number in plan.deferred}
+        others = {number: one for number, one in invariants.items() if number not in deferred}
+
+        def step(others: Numbered, carry: Many, taps: Numbered) -> Any:
+            return _step(plan, constants, deferred | others, carry, taps)
+
         taps = {number: one.no_taps(plan.length) for number, one in plan.products.items()}
-        scanned = lean_scan(step, invariants, carry, taps, plan.length)
+        scanned = lean_scan(step, others, carry, taps, plan.length)
         matrices = {one.steady: invariants[one.steady] for one in plan.products.values()}
         outputs = [*scanned.carry, *scanned.remembered]
         return outputs, (scanned.backward, scanned.aside, matrices)
@@ -179,7 +212,8 @@ def _differentiable(plan: _Plan) -> Callable[..., list[Any]]:
         for number, one in plan.products.items():
             matrix = matrices[one.steady]
             found = one.gradient(matrix, factors[one.factor], taps[number])
-            invariants[one.steady] = invariants[one.steady] + found
+            before = invariants.get(one.steady)
+            invariants[one.steady] = found if before is None else before + found
         return invariants, carry, None
 
     loop.defvjp(forward, backward, symbolic_zeros=True)
