@@ -32,7 +32,7 @@ def cheapest_cut(
 
     ```python
     # Two sums of the same two numbers: 3 = 1 + 2, 4 = 1 - 2, 5 = 3 * 4.
-    cheapest_cut({3, 4, 5}, {3: {1, 2}, 4: {1, 2}, 5: {3, 4}}, dict.fromkeys(range(6), 7))  # two
+    cheapest_cut({3, 4, 5}, {3: {1, 2}, 4: {1, 2}, 5: {3, 4}}, dict.fromkeys(range(6), 7))  # {3, 4}
     ```
     """
     reached = _reached(wanted, made_of)

@@ -25,8 +25,8 @@ Step = Callable[[Any, list[Any], Any], tuple[list[Any], Any, Any]]
 CHEAP = frozenset((
     "abs", "add", "add_any", "and", "broadcast_in_dim", "concatenate",
     "convert_element_type", "eq", "ge", "gt", "integer_pow", "is_finite", "le", "lt",
-    "max", "min", "mul", "ne", "neg", "not", "or", "reshape", "rsqrt", "select_n",
-    "sign", "slice", "split", "square", "squeeze", "stop_gradient", "sub", "transpose",
+    "max", "min", "mul", "ne", "neg", "not", "one_minus_square", "or", "reshape", "rsqrt",
+    "select_n", "sign", "slice", "split", "square", "squeeze", "stop_gradient", "sub", "transpose",
 ))
 # fmt: on
 """Operations that take less time than to write what they give and to read it."""
