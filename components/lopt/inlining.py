@@ -48,11 +48,7 @@ class Equation(NamedTuple):
     @property
     def grows(self) -> bool:
         """Whether it writes more numbers than it reads."""
-        sizes = (
-            sum(math.prod(form.shape) for form in forms) for forms in (self.read_forms, self.forms)
-        )
-        read, written = sizes
-        return bool(written > read)
+        return _count(self.forms) > _count(self.read_forms)
 
     def bind(self, arrays: Sequence[Any], **changes: Any) -> list[Any]:
         """Do the operation on other arrays, and with other params.
@@ -175,6 +171,10 @@ def _append_call(
     atoms = [*(Constant(value) for value in constants), *reads]
     known = dict(zip([*jaxpr.constvars, *jaxpr.invars], atoms, strict=True))
     return _append(equations, jaxpr, known, numbers, calls)
+
+
+def _count(forms: Sequence[jax.core.ShapedArray]) -> int:
+    return sum(math.prod(form.shape) for form in forms)
 
 
 def _form(variable: Any) -> jax.core.ShapedArray:

@@ -88,9 +88,9 @@ class _Traced(NamedTuple):
     fixed: int
     results: list[Atom]
     residuals: list[Atom]
+    # Of the results, and of the derivative, which is filled with the residuals.
     structure: Any
-    backward: Any
-    """The derivative's structure, to be filled with the residuals."""
+    derivative: Any
 
 
 def _traced(step: Step, fixed: Any, carry: list[Any], x: Any) -> _Traced:
@@ -108,12 +108,12 @@ def _traced(step: Step, fixed: Any, carry: list[Any], x: Any) -> _Traced:
         return results + residuals
 
     closed = jax.make_jaxpr(both)(fixed, carry, x)
-    structure, backward, count = structures
+    structure, derivative, count = structures
     # The derivative has been taken: nothing hides from whoever makes things again.
     program = inlined(closed, differentiated=True)
     first = len(closed.consts) + len(jax.tree.leaves(fixed))
     results, residuals = program.outputs[:count], program.outputs[count:]
-    return _Traced(program, closed.consts, first, results, residuals, structure, backward)
+    return _Traced(program, closed.consts, first, results, residuals, structure, derivative)
 
 
 class _Plan(NamedTuple):
@@ -195,7 +195,7 @@ def _backward(
         values = dict(lasting) | dict(zip(plan.kept, kept, strict=True))
         for equation in plan.again:
             values.update(equation.run(values))
-        backward = jax.tree.unflatten(traced.backward, read(traced.residuals, values))
+        backward = jax.tree.unflatten(traced.derivative, read(traced.residuals, values))
         cotangents = (all_of_carry(carried), all_of_remembered(remembered))
         more, before, of_x = backward(cotangents)
         summed = [old + new for old, new in zip(summed, _split(more)[0], strict=True)]
