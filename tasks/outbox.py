@@ -8,17 +8,14 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from tasks import terminal
 from tasks.tracking import LoggedRows
-from tasks.tracking_store import is_away
+from tasks.tracking_store import is_away, without_patience
 
 Row = tuple[int, Mapping[str, float]]
-IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-"""MLflow's own variables, the seconds of a request among them."""
 FILE = "unsent_rows.jsonl"
 
 
@@ -47,7 +44,7 @@ class Outbox:
         """
         self._keep(rows)
         try:
-            with _without_patience():
+            with without_patience():
                 self.send()
         except Exception as error:
             if not is_away(error):
@@ -107,18 +104,3 @@ def _read(line: str) -> Iterator[tuple[int, _Kept]]:
 
 def _now() -> int:
     return int(time.time() * 1000)
-
-
-@contextmanager
-def _without_patience() -> Iterator[None]:
-    """Have MLflow's client give up soon, as it reads this at every request."""
-    before = {name: os.environ.get(name) for name in IMPATIENT}
-    os.environ.update(IMPATIENT)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -52,9 +52,13 @@ def tracked(
 
 
 def _end_badly(mlflow_run_id: str, status: str) -> None:
-    """End a run for which there is a reason already, which is not to be lost for another one."""
+    """End a run for which there is a reason already, which is not to be lost for another one.
+
+    Somebody may wait for the process to end, so MLflow is not waited for.
+    """
     try:
-        client().set_terminated(mlflow_run_id, status)
+        with tracking_store.without_patience():
+            client().set_terminated(mlflow_run_id, status)
     except Exception as error:
         if not tracking_store.is_away(error):
             raise

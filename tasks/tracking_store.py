@@ -1,7 +1,10 @@
 """The store that MLflow keeps runs and models in: made once, whoever comes first."""
 
 import functools
+import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment
 
 EXPERIMENT = "lopt"
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+"""MLflow's own variables, the seconds of a request among them."""
 
 
 class TrackingError(RuntimeError):
@@ -60,6 +65,24 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, MlflowException):
         return is_code(error, "INTERNAL_ERROR") or is_code(error, "TEMPORARILY_UNAVAILABLE")
     return isinstance(error, ConnectionError)
+
+
+@contextmanager
+def without_patience() -> Iterator[None]:
+    """Have MLflow's client give up soon, as it reads this at every request.
+
+    Its own patience is four minutes a request.
+    """
+    before = {name: os.environ.get(name) for name in IMPATIENT}
+    os.environ.update(IMPATIENT)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 # Two processes that migrate one database at the same time break it for each other.

@@ -193,8 +193,10 @@ def _sum_of_products(one: Array, other: Array) -> Array:
 
 
 def _plus(one: Array, other: Array) -> Array:
-    # In other words, or XLA calls a library for it, which takes longer than it all.
-    return jnp.where(jnp.isnan(other), other, one + other)
+    # In other words, or XLA calls a library for it, which takes longer than it all. Without
+    # functions of jax.numpy: where a reduction that calls one turns out to be of no use, StableHLO
+    # ends the process instead of leaving it out.
+    return jax.lax.select(jax.lax.ne(other, other), other, one + other)
 
 
 def _added(terms: Sequence[Array]) -> Array:

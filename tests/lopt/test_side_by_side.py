@@ -1,5 +1,8 @@
 """Problems side by side, or with own weights, are problems under `jax.vmap`, whatever they do."""
 
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -199,3 +202,21 @@ def test_small_problems_lie_side_by_side_and_others_have_own_weights(params, way
         for_each_problem(jnp.sum, jnp.ones((2, params)))(jnp.ones((2, 3))), jnp.full(2, 3.0)
     )
     assert used == [way]
+
+
+USELESS = """
+import jax
+import jax.numpy as jnp
+from lopt.side_by_side import side_by_side
+
+def chosen(matrix):
+    return jax.lax.select(jnp.full((4, 4), True), matrix, matrix @ matrix)
+
+jax.jit(side_by_side(chosen)).lower(jnp.ones((3, 4, 4))).compile()
+"""
+
+
+def test_a_product_that_is_of_no_use_after_all_does_not_end_the_compiler() -> None:
+    # In a process of its own: what fails is an abort.
+    done = subprocess.run([sys.executable, "-c", USELESS], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,7 +1,10 @@
+import threading
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -40,6 +43,43 @@ def test_everything_lies_under_the_home(home: Path) -> None:
     with tracking.tracked("stage", CONFS) as mlflow_run_id:
         tracking.client().log_text(mlflow_run_id, "text", "note.txt")
     assert list((home / "mlartifacts").rglob("note.txt"))
+
+
+class Unavailable(BaseHTTPRequestHandler):
+    """A server that is there, has been asked so often, and is too busy."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.asked.append(self.path)
+        self.send_response(503)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Stay silent."""
+
+
+@pytest.fixture
+def unavailable() -> Iterator[str]:
+    Unavailable.asked.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Unavailable) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("error", [ValueError(), Stopped()])
+def test_what_ends_badly_does_not_wait_for_a_server_that_is_away(
+    error: BaseException, unavailable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(type(error)), tracking.tracked("stage", CONFS):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", unavailable)
+        raise error
+    assert len(Unavailable.asked) == 1
 
 
 @pytest.mark.usefixtures("home")
