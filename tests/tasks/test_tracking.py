@@ -50,7 +50,7 @@ class Unavailable(BaseHTTPRequestHandler):
 
     asked: ClassVar[list[str]] = []
 
-    def do_POST(self) -> None:
+    def do_GET(self) -> None:
         self.asked.append(self.path)
         self.send_response(503)
         self.send_header("Content-Length", "0")
