@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,15 @@ def test_an_error_in_a_task_is_one_line_and_1(new_home: Path) -> None:
     assert not others
     assert line.startswith("DataSetError: mnist has to be downloaded, but https://")
     assert "Without network these can be prepared: digits" in line
+
+
+def test_a_process_that_dies_in_a_library_says_where(tmp_path: Path) -> None:
+    died = "import ctypes, flows\n\ndef compiling():\n    ctypes.string_at(0)\n\ncompiling()\n"
+    (tmp_path / "died.py").write_text(died)
+    done = run(tmp_path, "died", PYTHONPATH=os.pathsep.join([str(tmp_path), *sys.path]))
+    assert done.returncode == -signal.SIGSEGV
+    assert "Segmentation fault" in done.stderr
+    assert "in compiling" in done.stderr
 
 
 @pytest.mark.parametrize("flow", FLOWS)
