@@ -33,6 +33,10 @@ Backpropagation then takes a quarter longer (an MLP of 197 params; LOG.md, 2026-
 problems take two thirds longer so, and `SHORT_LOOPS` alone save as much of their compiling."""
 
 
+class TooManyProgramsError(RuntimeError):
+    """More compiled programs than a process can hold; says what to do."""
+
+
 def processor_options(quickly: bool, small: bool) -> dict[str, bool | int]:
     """Return the options with which XLA compiles meta-steps: none but for a processor.
 
@@ -65,13 +69,38 @@ def forget_if_many(part: float = 0.3) -> bool:
         forget_if_many()
     ```
     """
-    if not (MAPPINGS.exists() and LIMIT.exists()):
-        return False
-    if count_mappings() <= part * int(LIMIT.read_text()):
+    if not _is_over(part):
         return False
     jax.clear_caches()
     gc.collect()
     return True
+
+
+def refuse_if_many(part: float = 0.7) -> None:
+    """Raise `TooManyProgramsError` where programs take more than this part of what Linux allows.
+
+    For those that are needed again and again, so that forgetting them would help nobody. Four
+    of the largest bundles of the released ensemble have room in what is left.
+
+    **Example**
+
+    ```python
+    for program in programs:
+        refuse_if_many()
+        program.lower(*arguments).compile()
+    ```
+    """
+    if _is_over(part):
+        raise TooManyProgramsError(
+            f"This process has {count_mappings():,} mappings of memory, most of them for compiled "
+            f"programs, and Linux allows it {int(LIMIT.read_text()):,}: with some more programs "
+            "the compiler would end it by a segmentation fault. Allow more (as root: sysctl -w "
+            "vm.max_map_count=262144), or take an ensemble of fewer programs."
+        )
+
+
+def _is_over(part: float) -> bool:
+    return MAPPINGS.exists() and LIMIT.exists() and count_mappings() > part * int(LIMIT.read_text())
 
 
 def count_mappings() -> int:

@@ -7,7 +7,13 @@ import jax.numpy as jnp
 import pytest
 
 from lopt import compiled_programs
-from lopt.compiled_programs import MAPPINGS, count_mappings, forget_if_many
+from lopt.compiled_programs import (
+    MAPPINGS,
+    TooManyProgramsError,
+    count_mappings,
+    forget_if_many,
+    refuse_if_many,
+)
 
 pytestmark = pytest.mark.skipif(not MAPPINGS.exists(), reason="Linux alone counts mappings")
 
@@ -46,6 +52,18 @@ def test_where_nothing_is_limited_nothing_is_forgotten(
 ) -> None:
     monkeypatch.setattr(compiled_programs, "MAPPINGS", tmp_path / "nowhere")
     assert not forget_if_many(part=0.0)
+
+
+def test_more_programs_than_a_process_can_hold_are_refused_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = tmp_path / "limit"
+    monkeypatch.setattr(compiled_programs, "LIMIT", limit)
+    limit.write_text(f"{10 * count_mappings()}\n")
+    refuse_if_many()
+    limit.write_text("10\n")
+    with pytest.raises(TooManyProgramsError, match=r"allows it 10: .*sysctl -w vm.max_map_count"):
+        refuse_if_many()
 
 
 @pytest.mark.parametrize(

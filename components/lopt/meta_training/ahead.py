@@ -11,6 +11,7 @@ from queue import Empty, SimpleQueue
 
 from jax.sharding import Mesh
 
+from lopt.compiled_programs import refuse_if_many
 from lopt.cores import usable_cores
 from lopt.ensembles import Group
 from lopt.meta_training.schedule import Schedule, Turn
@@ -40,7 +41,10 @@ class Ahead:
             thread.start()
 
     def wait_for(self, bundle: int) -> None:
-        """Wait until a bundle's program is there; raise what compiling it raised."""
+        """Wait until a bundle's program is there; raise what compiling it raised.
+
+        Raises `TooManyProgramsError` where a process cannot hold as many programs.
+        """
         if bundle in self._compiling:
             self._compiling.pop(bundle).result()
 
@@ -62,6 +66,7 @@ def _work(jobs: "SimpleQueue[Job]") -> None:
             return
         if program.set_running_or_notify_cancel():
             try:
+                refuse_if_many()
                 compile_one()
             except Exception as error:  # noqa: BLE001 raised to whoever waits for it
                 program.set_exception(error)

@@ -7,7 +7,9 @@ import threading
 import jax
 import pytest
 
+from lopt import compiled_programs
 from lopt.architectures import GlobalLearningRate
+from lopt.compiled_programs import TooManyProgramsError
 from lopt.meta_training import MetaTraining, ahead, init_meta_state
 from lopt.meta_training.schedule import Schedule
 
@@ -52,6 +54,16 @@ def test_a_single_bundle_is_left_to_its_first_run(compiled):
     assert compiled == []
 
 
+@pytest.mark.skipif(not compiled_programs.MAPPINGS.exists(), reason="Linux alone counts mappings")
+def test_programs_for_which_there_is_no_room_are_not_begun(compiled, monkeypatch, tmp_path):
+    limit = tmp_path / "limit"
+    limit.write_text("10")
+    monkeypatch.setattr(compiled_programs, "LIMIT", limit)
+    with compiling(SCHEDULE) as programs, pytest.raises(TooManyProgramsError):
+        programs.wait_for(0)
+    assert compiled == []
+
+
 def test_what_compiling_raises_is_raised_where_the_program_is_waited_for(monkeypatch):
     def refuse(*given):
         raise ValueError("no such program")
@@ -84,7 +96,9 @@ def test_no_more_are_compiled_at_once_than_cores_may_be_used_and_never_many(
 NEVER_CLOSED = """
 import sys, threading, time
 import jax
+from lopt import compiled_programs
 from lopt.architectures import GlobalLearningRate
+from lopt.compiled_programs import TooManyProgramsError
 from lopt.meta_training import MetaTraining, ahead, init_meta_state
 from lopt.meta_training.schedule import Schedule
 
