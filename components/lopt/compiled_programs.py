@@ -79,7 +79,7 @@ def forget_if_many(part: float = 0.3) -> bool:
 def refuse_if_many(part: float = 0.7) -> None:
     """Raise `TooManyProgramsError` where programs take more than this part of what Linux allows.
 
-    For those that are needed again and again, so that forgetting them would help nobody. Four
+    For those that are needed again and again, so that forgetting them would help nobody. Three
     of the largest bundles of the released ensemble have room in what is left.
 
     **Example**

@@ -1,6 +1,7 @@
 """Compiling the programs of later bundles while the first ones run already."""
 
 import atexit
+import functools
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -66,7 +67,6 @@ def _work(jobs: "SimpleQueue[Job]") -> None:
             return
         if program.set_running_or_notify_cancel():
             try:
-                refuse_if_many()
                 compile_one()
             except Exception as error:  # noqa: BLE001 raised to whoever waits for it
                 program.set_exception(error)
@@ -100,16 +100,25 @@ def compiling_ahead(
     """
     several = len(schedule.bundles) > 1
     turns = _first_turns(schedule, done, last_meta_step) if several else []
-    ahead = Ahead(
-        {
-            turn.bundle: partial(compile_turn, training, groups, meta_state, turn, mesh)
-            for turn in turns
-        }
-    )
+
+    def compile_one(turn: Turn) -> None:
+        _refuse_once(training, schedule, turn.bundle, mesh)
+        compile_turn(training, groups, meta_state, turn, mesh)
+
+    ahead = Ahead({turn.bundle: partial(compile_one, turn) for turn in turns})
     try:
         yield ahead
     finally:
         ahead.begin_no_more()
+
+
+@functools.cache
+def _refuse_once(
+    training: MetaTraining, schedule: Schedule, bundle: int, mesh: Mesh | None
+) -> None:
+    """Refuse a program for which there is no room, unless it is there from an earlier segment."""
+    del training, schedule, bundle, mesh
+    refuse_if_many()
 
 
 def _first_turns(schedule: Schedule, done: int, last_meta_step: int | None) -> list[Turn]:

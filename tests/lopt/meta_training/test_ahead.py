@@ -55,13 +55,26 @@ def test_a_single_bundle_is_left_to_its_first_run(compiled):
 
 
 @pytest.mark.skipif(not compiled_programs.MAPPINGS.exists(), reason="Linux alone counts mappings")
-def test_programs_for_which_there_is_no_room_are_not_begun(compiled, monkeypatch, tmp_path):
-    limit = tmp_path / "limit"
-    limit.write_text("10")
+def test_programs_for_which_there_is_no_room_are_refused_but_not_those_that_are_there(
+    compiled, monkeypatch, tmp_path
+):
+    limit, schedule = tmp_path / "limit", Schedule((1.0, 1.0), groups_per_step=1, steps_per_turn=10)
     monkeypatch.setattr(compiled_programs, "LIMIT", limit)
-    with compiling(SCHEDULE) as programs, pytest.raises(TooManyProgramsError):
-        programs.wait_for(0)
+    ahead._refuse_once.cache_clear()
+    limit.write_text("10")
+    with compiling(schedule) as programs:
+        for bundle in range(2):
+            with pytest.raises(TooManyProgramsError):
+                programs.wait_for(bundle)
     assert compiled == []
+    limit.write_text(str(10**9))
+    for _segment in range(2):
+        with compiling(schedule) as programs:
+            programs.wait_for(0)
+            programs.wait_for(1)
+        limit.write_text("10")
+    assert compiled == [0, 1, 0, 1]
+    ahead._refuse_once.cache_clear()
 
 
 def test_what_compiling_raises_is_raised_where_the_program_is_waited_for(monkeypatch):
