@@ -56,6 +56,10 @@ class Unavailable(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
+    def do_POST(self) -> None:
+        # Of which MLflow's client asks first depends on whether it may print a run's address.
+        self.do_GET()
+
     def log_message(self, *_: object) -> None:
         """Stay silent."""
 
