@@ -65,8 +65,8 @@ def meta_loss_figure(curves: Curves) -> "Figure":
 
 def _by_their_ends(curves: Curves) -> list[str]:
     """Return the names, the whole ensemble's first and then the families' from the worst on."""
-    whole = [name for name in curves if name in LABELS]
-    families = [name for name in curves if name not in LABELS]
+    whole = [name for name in curves if name in STYLES]
+    families = [name for name in curves if name not in STYLES]
     return [*whole, *sorted(families, key=lambda name: -curves[name][-1][1])]
 
 

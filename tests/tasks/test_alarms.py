@@ -1,15 +1,15 @@
 """Whoever is to be told of a failed night is told, and of no password."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tasks import alarms
+from tests.local_server import serving
 
 
 class Chat:
@@ -34,16 +34,10 @@ def chat(monkeypatch: pytest.MonkeyPatch) -> Iterator[Chat]:
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    address = f"http://127.0.0.1:{server.server_port}/hooks/secret-token"
-    monkeypatch.setenv(alarms.WEBHOOK_VARIABLE, address)
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    yield found
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Handler) as address:
+        monkeypatch.setenv(alarms.WEBHOOK_VARIABLE, f"{address}/hooks/secret-token")
+        yield found
 
 
 RUN: Any = SimpleNamespace(id="0a1b", name="night")

@@ -1,8 +1,7 @@
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +12,7 @@ from tasks.confs import DEFAULTS, EnsembleConf
 from tasks.outbox import Outbox
 from tasks.references import EnsembleReference
 from tasks.tracked_inputs import log_ensemble
+from tests.local_server import serving
 
 pytestmark = pytest.mark.filterwarnings("default")
 CONFS = {"ensemble": EnsembleConf(seed=3)}
@@ -67,12 +67,8 @@ class Unavailable(BaseHTTPRequestHandler):
 @pytest.fixture
 def unavailable() -> Iterator[str]:
     Unavailable.asked.clear()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Unavailable) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(Unavailable) as address:
+        yield address
 
 
 @pytest.mark.usefixtures("home")

@@ -8,12 +8,13 @@ import http.server
 import io
 import struct
 import tarfile
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from tensorflow_datasets.core.download.checksums import UrlInfo
+
+from tests.local_server import serving
 
 
 class SilentHandler(http.server.SimpleHTTPRequestHandler):
@@ -27,11 +28,8 @@ class SilentHandler(http.server.SimpleHTTPRequestHandler):
 def published(directory: Path) -> Iterator[Mapping[str, UrlInfo]]:
     """Serve the files of a folder; yield their URLs with what TFDS registers of each."""
     handler = functools.partial(SilentHandler, directory=str(directory))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_address[1]}"
+    with serving(handler) as address:
         yield {f"{address}/{path.name}": url_info(path) for path in directory.iterdir()}
-        server.shutdown()
 
 
 def url_info(path: Path) -> UrlInfo:

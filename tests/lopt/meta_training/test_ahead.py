@@ -109,9 +109,7 @@ def test_no_more_are_compiled_at_once_than_cores_may_be_used_and_never_many(
 NEVER_CLOSED = """
 import sys, threading, time
 import jax
-from lopt import compiled_programs
 from lopt.architectures import GlobalLearningRate
-from lopt.compiled_programs import TooManyProgramsError
 from lopt.meta_training import MetaTraining, ahead, init_meta_state
 from lopt.meta_training.schedule import Schedule
 

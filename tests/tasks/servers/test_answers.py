@@ -1,6 +1,5 @@
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from tasks.servers import supervisor
 from tasks.servers.answers import NotUpError, Waiting, answers
 from tasks.servers.supervisor import Status
+from tests.local_server import serving
 
 
 class Page(BaseHTTPRequestHandler):
@@ -20,12 +20,8 @@ class Page(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), Page) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(Page) as served:
+        yield served
 
 
 class Programs:
