@@ -4,7 +4,9 @@ Devices that each add up what they have, and then their sums, round in an order 
 evolution strategies divide what that does by their deviation. Here every sum has one order.
 """
 
+import functools
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -29,17 +31,38 @@ def sum_of_problems(values: Float[Array, "*rest problems"]) -> Float[Array, "*re
     sum_of_problems(jnp.ones((5, 32)))  # five times 32
     ```
     """
-    problems = values.shape[-1]
-    blocks = math.gcd(problems, BLOCKS)
+    blocks = _blocks(values.shape[-1])
     sums = _on_every_device(values.reshape(*values.shape[:-1], blocks, -1).sum(-1))
+    return _in_turn([sums[..., block] for block in range(blocks)])
+
+
+def sum_of_rows(values: Float[Array, "problems *rest"]) -> Float[Array, "*rest"]:
+    """Add up along the first axis, where that is how the problems lie, in the same blocks.
+
+    To turn 32 rows of 8,349 numbers for `sum_of_problems` takes longer than to add them up.
+
+    **Example**
+
+    ```python
+    sum_of_rows(jnp.ones((32, 5)))  # five times 32
+    ```
+    """
+    blocks = _blocks(values.shape[0])
+    in_blocks = values.reshape(blocks, -1, *values.shape[1:])
+    sums = _on_every_device(_in_turn([in_blocks[:, row] for row in range(in_blocks.shape[1])]))
+    return _in_turn([sums[block] for block in range(blocks)])
+
+
+def _blocks(problems: int) -> int:
+    return math.gcd(problems, BLOCKS)
+
+
+def _in_turn(terms: Sequence[Float[Array, "*rest"]]) -> Float[Array, "*rest"]:
     # One after the other: of two sums, one of the other, XLA would make one again.
-    total = sums[..., 0]
-    for block in range(1, blocks):
-        total = total + sums[..., block]
-    return total
+    return functools.reduce(jnp.add, terms)
 
 
-def _on_every_device(sums: Float[Array, "*rest blocks"]) -> Float[Array, "*rest blocks"]:
+def _on_every_device(sums: Float[Array, "*sums"]) -> Float[Array, "*sums"]:
     if jax.sharding.get_abstract_mesh().empty:
         return sums
     return jnp.asarray(jax.lax.with_sharding_constraint(sums, PartitionSpec()))

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from lopt.meta_gradients.adding import sum_of_problems
+from lopt.meta_gradients.adding import sum_of_problems, sum_of_rows
 
 
 class Combined(NamedTuple):
@@ -104,7 +104,7 @@ def combine_along(
     sound = jnp.isfinite(meta_losses) & jnp.isfinite(slopes)
     kept = jnp.where(sound, slopes, 0.0)
     count = sound.sum().astype(jnp.float32)
-    gradient = sum_of_problems(directions.T * kept[None]) / jnp.maximum(count, 1.0)
+    gradient = sum_of_rows(directions * kept[:, None]) / jnp.maximum(count, 1.0)
     norms = jnp.abs(kept) * jnp.sqrt(jnp.square(directions).sum(1))
     return Combined(
         mean_of_sound(meta_losses, sound),

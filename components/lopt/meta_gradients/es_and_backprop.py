@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from lopt.architectures import LearnedOptimizer
 from lopt.ensembles import Group
-from lopt.meta_gradients.adding import sum_of_problems
+from lopt.meta_gradients.adding import sum_of_rows
 from lopt.meta_gradients.antithetic import (
     both_ways,
     check_deviation,
@@ -175,7 +175,7 @@ def _sample(
     number = counted.sum().astype(jnp.float32)
     # Zero times NaN is NaN, so what is not counted is replaced.
     kept = jnp.where(counted[:, None], values, 0.0)
-    mean = sum_of_problems(kept.T) / jnp.maximum(number, 1.0)
+    mean = sum_of_rows(kept) / jnp.maximum(number, 1.0)
     return _Sample(mean, jnp.where(counted[:, None], kept - mean[None], 0.0), number)
 
 
@@ -200,5 +200,5 @@ def _mixture(by_es: _Sample, by_backprop: _Sample, least_length_left: float) -> 
 
 def _covariance(one: _Sample, other: _Sample) -> Float[Array, " meta_params"]:
     """Of two means, of which the second is over some of the first's problems, or all."""
-    of_problems = sum_of_problems((one.apart * other.apart).T) / jnp.maximum(other.number - 1, 1.0)
+    of_problems = sum_of_rows(one.apart * other.apart) / jnp.maximum(other.number - 1, 1.0)
     return of_problems / jnp.maximum(one.number, 1.0)
