@@ -24,9 +24,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def benchmark_table(request: pytest.FixtureRequest, benchmark) -> Callable[[str, Row], None]:
-    """A function that adds a row to the table of a name."""
+    """A function that adds a row to the table of a name, and says it at once.
+
+    A table takes an hour, and what has been measured is not to be lost with the rest.
+    """
+    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
 
     def add(table: str, row: Row) -> None:
+        reporter.write_line(f"\n{table}: " + ", ".join(f"{name} {row[name]}" for name in row))
         request.config.stash[TABLES].setdefault(table, []).append(row)
         benchmark.extra_info |= {name: str(value) for name, value in row.items()}
 

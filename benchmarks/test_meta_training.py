@@ -20,6 +20,9 @@ from lopt.architectures import HierarchicalRNN, LearnedOptimizer
 from lopt.catalogue import concrete_classes
 from lopt.meta_gradients import MetaGradient
 
+# A reading of whole trajectories of a network is half a minute with the slowest architecture.
+pytestmark = pytest.mark.timeout(1800)
+
 ROUNDS = 7
 ESTIMATORS = concrete_classes(lopt.meta_gradients, MetaGradient)
 ARCHITECTURES = concrete_classes(lopt.architectures, LearnedOptimizer)
