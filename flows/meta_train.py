@@ -5,6 +5,7 @@ from prefect import flow
 from tasks import (
     accelerators,
     command_line,
+    last_screen,
     run_choice,
     run_names,
     system_metrics,
@@ -26,7 +27,7 @@ from tasks.meta_training import (
     send_rows,
     write_release,
 )
-from tasks.references import ReleaseReference
+from tasks.references import EnsembleReference, ReleaseReference, RunReference
 from tasks.releases import release_of
 from tasks.tracked_inputs import log_ensemble
 
@@ -65,19 +66,33 @@ def meta_train(
                 log_ensemble(mlflow_run_id, drawn, "meta-training")
             run = folder.noted(mlflow_run_id=mlflow_run_id).reference()
             if not folder.finished:
-                done = find_checkpoint(run)
-                announce_compiling(meta_training, drawn, done)
-                steady_from = all_compiled_by(meta_training, drawn, done)
-                with terminal.stage("meta-training", meta_training.meta_steps, done, steady_from):
-                    for end in segment_ends(meta_training, done):
-                        meta_train_segment(run, meta_training, drawn, held_out, end)
-                        monitoring.renew()
+                _train(run, meta_training, drawn, held_out, monitoring)
                 best = find_best_checkpoint(run)
                 write_release(run, meta_training, ensemble, drawn, best)
             send_rows(run)
             log_curve(run)
             # Last: by this the run is known to be logged.
-            return log_release(run)
+            release = log_release(run)
+    if parent_mlflow_run_id is None:
+        last_screen.show_release(release)
+    return release
+
+
+def _train(
+    run: RunReference,
+    conf: MetaTrainingConf,
+    drawn: EnsembleReference,
+    held_out: EnsembleReference,
+    monitoring: system_metrics.Monitoring | system_metrics.NoMonitoring,
+) -> None:
+    """Take the segments that are left."""
+    done = find_checkpoint(run)
+    announce_compiling(conf, drawn, done)
+    steady_from = all_compiled_by(conf, drawn, done)
+    with terminal.stage("meta-training", conf.meta_steps, done, steady_from):
+        for end in segment_ends(conf, done):
+            meta_train_segment(run, conf, drawn, held_out, end)
+            monitoring.renew()
 
 
 if __name__ == "__main__":

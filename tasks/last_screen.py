@@ -10,7 +10,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from tasks import settings, terminal, tracking
-from tasks.references import FigureReference, ModelVersionReference, ReportReference
+from tasks.references import (
+    FigureReference,
+    ModelVersionReference,
+    ReleaseReference,
+    ReportReference,
+)
 from tasks.score_screen import fitting
 from tasks.score_table import LEGEND, score_table
 
@@ -47,6 +52,23 @@ def show_version(version: ModelVersionReference) -> None:
         f"Use the optimizer in an environment of yours, after pip install {clone}:",
         f"  export MLFLOW_TRACKING_URI={shlex.quote(settings.tracking_place())}",
         f'  optimizer = lopt.load("{version.uri}").transformation()  # for optax.adam(1e-3)',
+    ]
+    for line in lines:
+        terminal.say(line)
+
+
+def show_release(release: ReleaseReference) -> None:
+    """Print the lines to look at a meta-training, to use what it made, and what comes next."""
+    python = _program("python")
+    lines = [
+        "",
+        "Look at its curves:",
+        *_mlflow_lines(f"runs/{release.mlflow_run_id}"),
+        "Use the optimizer:",
+        f"  optimizer = lopt.load({str(release.directory)!r}).transformation()",
+        "Compare it with tuned ones, and put it into the registry:",
+        f"  {python} -m flows.evaluate_release",
+        f"  {python} -m flows.publish_release",
     ]
     for line in lines:
         terminal.say(line)

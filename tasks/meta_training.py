@@ -20,7 +20,7 @@ from tasks.outbox import Outbox
 from tasks.provenance import provenance_of
 from tasks.references import CheckpointReference, EnsembleReference, ReleaseReference, RunReference
 from tasks.releases import LOGGED_MODEL, release_of
-from tasks.validation import MetaTrainingFailedError, judged, validate
+from tasks.validation import LOSS, MetaTrainingFailedError, in_words, judged, validate
 
 if TYPE_CHECKING:
     from lopt.checkpoint import Checkpoints, Damage
@@ -80,6 +80,7 @@ def meta_train_segment(
                     trained = others.whole(progress.meta_state)
                     first = initial_meta_state(run, conf, ensemble)
                     meta_state = judged(conf, best, first, trained, found, _facts(run))
+                    terminal.say(f"  {in_words(best, last_meta_step, found)}")
                     progress.log(last_meta_step)
                     checkpoints.save(last_meta_step, meta_state, _facts(run))
                 except (KeyboardInterrupt, SystemExit, TerminationSignal):
@@ -113,10 +114,14 @@ def write_release(
     from lopt import release
 
     with _best(run) as best:
-        meta_state = _restored(run, conf, ensemble, best)
+        meta_state, loss = (
+            _restored(run, conf, ensemble, best),
+            best.facts(checkpoint.meta_step)[LOSS],
+        )
     provenance = provenance_of(run, conf, ensemble_conf, ensemble, checkpoint)
     optimizer = meta_state.optimizer.with_provenance(provenance)
     release.save(optimizer, run_folders.read(Path(run.directory)).release)
+    terminal.say(f"  release of meta-step {checkpoint.meta_step}, held-out loss {loss:.3f}")
 
 
 # Not before the release is on disk: MLflow may not answer, and this be done again alone.

@@ -6,8 +6,9 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+import lopt
 from tasks import last_screen, settings, tracking
-from tasks.references import FigureReference, ModelVersionReference
+from tasks.references import FigureReference, ModelVersionReference, ReleaseReference
 from tasks.score_screen import fitting
 from tasks.score_table import ScoreTable
 
@@ -110,6 +111,23 @@ def test_servers_that_run_already_are_not_to_be_started(
     assert "server" not in text
     assert "  http://127.0.0.1:5000/#/experiments/1/runs?" in text
     assert "  http://127.0.0.1:4200/runs" in text
+
+
+def test_a_release_is_shown_with_its_run_and_as_python_that_loads_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    monkeypatch.setattr(tracking, "experiment_id", lambda: "1")
+    loaded: list[str] = []
+    monkeypatch.setattr(lopt, "load", lambda place: loaded.append(place) or lopt)
+    monkeypatch.setattr(lopt, "transformation", lambda: None, raising=False)
+    directory = "/home/of/o'hara/my runs/release"
+    last_screen.show_release(ReleaseReference(directory=directory, digest="d", mlflow_run_id="r"))
+    lines = capsys.readouterr().out.splitlines()
+    assert "  http://127.0.0.1:5000/#/experiments/1/runs/r" in lines
+    (code,) = [line.strip() for line in lines if "lopt.load" in line]
+    exec(code, {"lopt": lopt})
+    assert loaded == [directory]
 
 
 def test_a_figure_s_picture_data_and_page_are_named_at_the_end(

@@ -347,3 +347,17 @@ def test_where_the_best_is_damaged_the_best_before_it_is_the_best(
     assert meta_training.find_checkpoint.fn(begun.run) == 8
     assert meta_training.find_best_checkpoint.fn(begun.run).meta_step == 4
     assert "best checkpoint 8 is damaged: now in " in capsys.readouterr().out
+
+
+def test_each_validation_is_said_beside_the_best_one(
+    begun: Begun, validated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    validated(-1.0, -0.9, -1.5)
+    for last_meta_step in (2, 4, 6):
+        begun.train(last_meta_step)
+    said = [line for line in capsys.readouterr().out.splitlines() if "held-out" in line]
+    assert said == [
+        "  held-out loss -1.000 at meta-step 2",
+        "  held-out loss -0.900 at meta-step 4, best -1.000 at 2",
+        "  held-out loss -1.500 at meta-step 6",
+    ]
