@@ -55,7 +55,7 @@ def meta_train(
         terminal.say(f"  {folder}")
         if folder.logged:
             tracking.adopt(folder.record.mlflow_run_id, parent_mlflow_run_id)
-            return release_of(folder)
+            return _told(release_of(folder), ensemble, parent_mlflow_run_id)
         resumed = folder.record.mlflow_run_id
         confs = {"ensemble": ensemble, "meta_training": folder.seeded(meta_training)}
         with (
@@ -73,8 +73,15 @@ def meta_train(
             log_curve(run)
             # Last: by this the run is known to be logged.
             release = log_release(run)
-    if parent_mlflow_run_id is None:
-        last_screen.show_release(release)
+    return _told(release, ensemble, parent_mlflow_run_id)
+
+
+def _told(
+    release: ReleaseReference, ensemble: EnsembleConf, parent: str | None
+) -> ReleaseReference:
+    """Show what came out, unless a cycle does so that this is a part of."""
+    if parent is None:
+        last_screen.show_release(release, ensemble)
     return release
 
 

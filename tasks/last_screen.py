@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from tasks import settings, terminal, tracking
+from tasks.confs import DEFAULTS, EnsembleConf
 from tasks.references import (
     FigureReference,
     ModelVersionReference,
@@ -57,18 +58,20 @@ def show_version(version: ModelVersionReference) -> None:
         terminal.say(line)
 
 
-def show_release(release: ReleaseReference) -> None:
+def show_release(release: ReleaseReference, ensemble: EnsembleConf) -> None:
     """Print the lines to look at a meta-training, to use what it made, and what comes next."""
-    python = _program("python")
+    python, directory = _program("python"), shlex.quote(release.directory)
+    of_the_same = f" --set {shlex.quote(f'ensemble.entries={ensemble.entries}')}"
+    like_it = "" if ensemble.entries == DEFAULTS.ensemble.entries else of_the_same
     lines = [
         "",
         "Look at its curves:",
         *_mlflow_lines(f"runs/{release.mlflow_run_id}"),
         "Use the optimizer:",
-        f"  optimizer = lopt.load({str(release.directory)!r}).transformation()",
+        f"  optimizer = lopt.load({release.directory!r}).transformation()",
         "Compare it with tuned ones, and put it into the registry:",
-        f"  {python} -m flows.evaluate_release",
-        f"  {python} -m flows.publish_release",
+        f"  {python} -m flows.evaluate_release --release {directory}{like_it}",
+        f"  {python} -m flows.publish_release --release {directory}",
     ]
     for line in lines:
         terminal.say(line)

@@ -80,7 +80,8 @@ def meta_train_segment(
                     trained = others.whole(progress.meta_state)
                     first = initial_meta_state(run, conf, ensemble)
                     meta_state = judged(conf, best, first, trained, found, _facts(run))
-                    terminal.say(f"  {in_words(best, last_meta_step, found)}")
+                    if meta_state is trained:  # What is rolled back has been told of.
+                        terminal.say(f"  {in_words(best, last_meta_step, found)}")
                     progress.log(last_meta_step)
                     checkpoints.save(last_meta_step, meta_state, _facts(run))
                 except (KeyboardInterrupt, SystemExit, TerminationSignal):
@@ -121,7 +122,7 @@ def write_release(
     provenance = provenance_of(run, conf, ensemble_conf, ensemble, checkpoint)
     optimizer = meta_state.optimizer.with_provenance(provenance)
     release.save(optimizer, run_folders.read(Path(run.directory)).release)
-    terminal.say(f"  release of meta-step {checkpoint.meta_step}, held-out loss {loss:.3f}")
+    terminal.say(f"  release of meta-step {checkpoint.meta_step}, validation loss {loss:.3f}")
 
 
 # Not before the release is on disk: MLflow may not answer, and this be done again alone.

@@ -94,10 +94,17 @@ class BothStages:
 
 NOBODY: Final = SilentStage()
 _stage: ContextVar[Stage] = ContextVar("stage", default=NOBODY)
+_screen: ContextVar[Console | None] = ContextVar("screen", default=None)
 
 
 def console() -> Console:
-    """Return the console of standard output as it is now; a log gets long lines unbroken."""
+    """Return the console of standard output as it is now; a log gets long lines unbroken.
+
+    While a bar is shown it is the bar's, which alone can print above it.
+    """
+    shown = _screen.get()
+    if shown is not None:
+        return shown
     found = Console()
     return found if found.is_terminal else Console(width=120)
 
@@ -145,12 +152,12 @@ def stage(title: str, total: int, completed: int = 0, steady_from: int = 0) -> I
         with _bar(screen, title, total) as progress:
             bar = BarStage(progress, title, total, completed)
             wanted = _also_in_prefect(bar, title, total, completed, steady_from)
-            with wanted as shown, _showing(shown):
+            with wanted as shown, _showing(shown, screen):
                 yield
     else:
         lines = LineStage(screen, title, total, steady_from)
         wanted = _also_in_prefect(lines, title, total, completed, steady_from)
-        with wanted as shown, _showing(shown):
+        with wanted as shown, _showing(shown, screen):
             yield
 
 
@@ -170,12 +177,13 @@ def _also_in_prefect(
 
 
 @contextmanager
-def _showing(shown: Stage) -> Iterator[None]:
-    token = _stage.set(shown)
+def _showing(shown: Stage, screen: Console) -> Iterator[None]:
+    stage_before, screen_before = _stage.set(shown), _screen.set(screen)
     try:
         yield
     finally:
-        _stage.reset(token)
+        _stage.reset(stage_before)
+        _screen.reset(screen_before)
 
 
 def _bar(screen: Console, title: str, total: int) -> Progress:

@@ -123,9 +123,9 @@ def judged(
 
 
 def in_words(best: "Checkpoints", meta_step: int, found: Validation) -> str:
-    """Say the loss on held-out draws, and the best one where that is another's."""
+    """Say what a validation gave, and the best loss where that is another one's."""
     kept = best.latest()
-    words = f"held-out loss {found.loss:.3f} at meta-step {meta_step}"
+    words = f"validation loss {found.loss:.3f} at meta-step {meta_step}"
     if kept in {None, meta_step}:
         return words
     return f"{words}, best {best.facts(kept)[LOSS]:.3f} at {kept}"

@@ -39,6 +39,8 @@ def test_a_killed_run_goes_on_and_ends_with_the_bits_of_one_never_killed(begin: 
 
     folder = run_folders.newest_finished(killed.home / "runs")
     assert folder is not None
+    assert re.search(r"^  release of meta-step \d+, validation loss -?\d", killed.log(), re.M)
+    assert killed.log().rstrip().endswith(f"flows.publish_release --release {folder.release}")
     client = MlflowClient(f"sqlite:///{killed.home / 'mlflow.db'}")
     run = client.get_run(str(folder.record.mlflow_run_id))
     assert len(run.inputs.dataset_inputs) == 1

@@ -8,6 +8,7 @@ from rich.table import Table
 
 import lopt
 from tasks import last_screen, settings, tracking
+from tasks.confs import EnsembleConf
 from tasks.references import FigureReference, ModelVersionReference, ReleaseReference
 from tasks.score_screen import fitting
 from tasks.score_table import ScoreTable
@@ -21,6 +22,7 @@ TABLE = ScoreTable(
         ("mean (best rate per target)", "-1.40 ±0.28", *["-1.27 ±0.18 !1 -"] * 3),
     ),
 )
+ENTRIES = "conf/ensembles/release.yaml"
 VERSION = ModelVersionReference(
     name="learned-optimizer", version=3, alias="champion", uri="models:/learned-optimizer@champion"
 )
@@ -122,8 +124,12 @@ def test_a_release_is_shown_with_its_run_and_as_python_that_loads_it(
     monkeypatch.setattr(lopt, "load", lambda place: loaded.append(place) or lopt)
     monkeypatch.setattr(lopt, "transformation", lambda: None, raising=False)
     directory = "/home/of/o'hara/my runs/release"
-    last_screen.show_release(ReleaseReference(directory=directory, digest="d", mlflow_run_id="r"))
+    release = ReleaseReference(directory=directory, digest="d", mlflow_run_id="r")
+    last_screen.show_release(release, EnsembleConf(entries=ENTRIES))
     lines = capsys.readouterr().out.splitlines()
+    evaluation = words(lines, "flows.evaluate_release")[3:]
+    assert evaluation == ["--release", directory, "--set", f"ensemble.entries={ENTRIES}"]
+    assert words(lines, "flows.publish_release")[3:] == ["--release", directory]
     assert "  http://127.0.0.1:5000/#/experiments/1/runs/r" in lines
     (code,) = [line.strip() for line in lines if "lopt.load" in line]
     exec(code, {"lopt": lopt})

@@ -352,12 +352,14 @@ def test_where_the_best_is_damaged_the_best_before_it_is_the_best(
 def test_each_validation_is_said_beside_the_best_one(
     begun: Begun, validated, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    validated(-1.0, -0.9, -1.5)
-    for last_meta_step in (2, 4, 6):
+    validated(-1.0, -0.9, -1.5, 9.0)
+    for last_meta_step in (2, 4, 6, 8):
         begun.train(last_meta_step)
-    said = [line for line in capsys.readouterr().out.splitlines() if "held-out" in line]
+    said = [line for line in capsys.readouterr().out.splitlines() if "validation loss" in line]
     assert said == [
-        "  held-out loss -1.000 at meta-step 2",
-        "  held-out loss -0.900 at meta-step 4, best -1.000 at 2",
-        "  held-out loss -1.500 at meta-step 6",
+        "  validation loss -1.000 at meta-step 2",
+        "  validation loss -0.900 at meta-step 4, best -1.000 at 2",
+        "  validation loss -1.500 at meta-step 6",
+        "  at meta-step 8 the validation loss is 9.000, best -1.500: back to meta-step 6, with 0.5 "
+        "of the meta-learning rate (1 of 1 rollbacks)",
     ]

@@ -43,6 +43,21 @@ def test_a_bar_shows_all_numbers_and_no_more_than_a_line(
     assert re.search(r"targets ━+ 1000/1000 \d:\d\d:\d\d left \d:\d\d:\d\d SGD\+", line)
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_what_is_said_beside_a_bar_stands_on_a_line_of_its_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(width))
+    with terminal.stage("work", 2):
+        terminal.reach(1, "halfway")
+        terminal.say("  something else")
+        terminal.reach(2, "done")
+    written = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().out)
+    lines = [line.rstrip() for line in re.split(r"[\r\n]", written)]
+    assert [line for line in lines if "something" in line] == ["  something else"]
+
+
 def test_a_step_that_is_reached_twice_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with terminal.stage("work", 3):
         terminal.reach(3, "done")

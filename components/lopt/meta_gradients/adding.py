@@ -48,8 +48,7 @@ def sum_of_rows(values: Float[Array, "problems *rest"]) -> Float[Array, "*rest"]
     ```
     """
     blocks = _blocks(values.shape[0])
-    in_blocks = values.reshape(blocks, -1, *values.shape[1:])
-    sums = _on_every_device(_in_turn([in_blocks[:, row] for row in range(in_blocks.shape[1])]))
+    sums = _on_every_device(values.reshape(blocks, -1, *values.shape[1:]).sum(1))
     return _in_turn([sums[block] for block in range(blocks)])
 
 

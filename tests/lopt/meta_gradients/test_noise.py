@@ -6,6 +6,7 @@ import jax.extend.random
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 from hypothesis import given
 
@@ -26,6 +27,15 @@ def test_random_words_are_those_of_jax(half, seed):
 @pytest.mark.parametrize("size", [1, 2, 8349])
 def test_as_many_numbers_are_drawn_as_are_asked_for(size, getkey):
     assert standard_normal(getkey(), size).shape == (size,)
+
+
+def test_noise_is_made_of_the_words_of_jax(getkey):
+    """As it was drawn before the rounds were written out, so that old runs go on with theirs."""
+    key, counts = getkey(), jnp.arange(198, dtype=jnp.uint32)
+    theirs = jax.extend.random.threefry_2x32(jax.random.key_data(key), counts)[:197]
+    uniform = (np.asarray(theirs >> 9, np.float32) + 0.5) * np.float32(2.0**-23)
+    normal = scipy.special.ndtri(uniform.astype(np.float64))
+    np.testing.assert_allclose(standard_normal(key, 197), normal, rtol=2e-5, atol=1e-6)
 
 
 def test_noise_is_normal(getkey):
