@@ -123,7 +123,7 @@ def test_a_release_is_shown_with_its_run_and_as_python_that_loads_it(
     loaded: list[str] = []
     monkeypatch.setattr(lopt, "load", lambda place: loaded.append(place) or lopt)
     monkeypatch.setattr(lopt, "transformation", lambda: None, raising=False)
-    directory = "/home/of/o'hara/my runs/release"
+    directory = "/data/of o'hara/my runs/release"
     release = ReleaseReference(directory=directory, digest="d", mlflow_run_id="r")
     last_screen.show_release(release, EnsembleConf(entries=ENTRIES))
     lines = capsys.readouterr().out.splitlines()
