@@ -56,7 +56,7 @@ def test_an_error_in_a_task_is_one_line_and_1(new_home: Path) -> None:
     done = run(new_home, *command, https_proxy="http://127.0.0.1:9", no_proxy="127.0.0.1")
     assert done.returncode == 1
     line, *others = done.stderr.splitlines()
-    assert not others
+    assert not others, done.stderr
     assert line.startswith("DataSetError: mnist has to be downloaded, but https://")
     assert "Without network these can be prepared: digits" in line
 

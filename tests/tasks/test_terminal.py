@@ -6,6 +6,12 @@ import pytest
 from tasks import terminal
 
 
+def lines_of(written: str) -> list[str]:
+    """What a terminal has shown, line by line, without its codes and what is empty."""
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written)
+    return [line.rstrip() for line in re.split(r"[\r\n]", text) if line.strip()]
+
+
 def test_without_a_terminal_the_last_step_is_a_line_and_the_quick_ones_are_not(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -36,9 +42,7 @@ def test_a_bar_shows_all_numbers_and_no_more_than_a_line(
     monkeypatch.setenv("COLUMNS", str(width))
     with terminal.stage("optimizers x targets", 1000):
         terminal.reach(1000, "SGD+momentum on held_out/softmax_regression")
-    written = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().out)
-    lines = [line.rstrip() for line in re.split(r"[\r\n]", written)]
-    line = [line for line in lines if line][-1]
+    line = lines_of(capsys.readouterr().out)[-1]
     assert len(line) <= width
     assert re.search(r"targets ━+ 1000/1000 \d:\d\d:\d\d left \d:\d\d:\d\d SGD\+", line)
 
@@ -53,8 +57,7 @@ def test_what_is_said_beside_a_bar_stands_on_a_line_of_its_own(
         terminal.reach(1, "halfway")
         terminal.say("  something else")
         terminal.reach(2, "done")
-    written = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().out)
-    lines = [line.rstrip() for line in re.split(r"[\r\n]", written)]
+    lines = lines_of(capsys.readouterr().out)
     assert [line for line in lines if "something" in line] == ["  something else"]
 
 
