@@ -115,10 +115,8 @@ def write_release(
     from lopt import release
 
     with _best(run) as best:
-        meta_state, loss = (
-            _restored(run, conf, ensemble, best),
-            best.facts(checkpoint.meta_step)[LOSS],
-        )
+        meta_state = _restored(run, conf, ensemble, best)
+        loss = best.facts(checkpoint.meta_step)[LOSS]
     provenance = provenance_of(run, conf, ensemble_conf, ensemble, checkpoint)
     optimizer = meta_state.optimizer.with_provenance(provenance)
     release.save(optimizer, run_folders.read(Path(run.directory)).release)
