@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from tasks import settings, terminal, tracking
+from tasks import settings, terminal, tracking, tracking_store
 from tasks.confs import DEFAULTS, EnsembleConf
 from tasks.references import (
     FigureReference,
@@ -118,8 +118,16 @@ def _numbers(figure: FigureReference) -> Table:
 def _mlflow_lines(place: str) -> list[str]:
     """Return how to start MLflow's server, unless there is one, and where a page of it is."""
     store = settings.tracking_place()
+    try:
+        with tracking_store.without_patience():
+            experiment = tracking.experiment_id()
+    except Exception as error:
+        if not tracking_store.is_away(error):
+            raise
+        # Whatever was to be done is done, and does not fail for want of an address.
+        return [f"  {store} does not answer now"]
     # Without the workflow MLflow shows its pages for language models.
-    page = f"/#/experiments/{tracking.experiment_id()}/{place}"
+    page = f"/#/experiments/{experiment}/{place}"
     if store.startswith("http"):
         return [f"  {store.rstrip('/')}{page}"]
     server = f"{_program('mlflow')} server --backend-store-uri {shlex.quote(store)}"

@@ -195,8 +195,8 @@ def _reopen(run: "Run", parent: str | None) -> str:
 
 def adopt(mlflow_run_id: str | None, parent: str | None) -> None:
     """Make a finished run a part of another cycle, if its own has not come to its end."""
-    run = run_or_none(mlflow_run_id)
-    if run is None or parent is None:
+    run = None if parent is None else run_or_none(mlflow_run_id)
+    if run is None:
         return
     before = run.data.tags.get(PARENT_TAG)
     cycle = run_or_none(before)

@@ -136,6 +136,18 @@ def test_a_release_is_shown_with_its_run_and_as_python_that_loads_it(
     assert loaded == [directory]
 
 
+def test_what_is_done_is_shown_though_mlflow_is_away(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    tracking.adopt("r", parent=None)  # A part of no cycle: nothing to be asked.
+    release = ReleaseReference(directory="runs/release", digest="d", mlflow_run_id="r")
+    last_screen.show_release(release, EnsembleConf(entries=ENTRIES))
+    lines = capsys.readouterr().out.splitlines()
+    assert "  http://127.0.0.1:1 does not answer now" in lines
+    assert words(lines, "flows.publish_release")[3:] == ["--release", "runs/release"]
+
+
 def test_a_figure_s_picture_data_and_page_are_named_at_the_end(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
