@@ -6,7 +6,7 @@ https://docs.jax.dev/en/latest/jax.lax.html
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,16 +14,10 @@ import numpy as np
 from jaxtyping import Array
 
 from lopt.inlining import Equation
+from lopt.layouts import Value
 
 LONGEST_SUM = 64
 """Products of each problem's own matrices are written out as sums of up to so many terms."""
-
-
-class Value(NamedTuple):
-    """An array, and whether its last axis is that of the problems."""
-
-    array: Any
-    batched: bool
 
 
 Rule = Callable[[Equation, Sequence[Value], int], list[Any] | None]
@@ -32,17 +26,17 @@ not know these operands."""
 
 
 def spread(value: Value, size: int) -> Value:
-    """Give every problem its own, if all have had the same.
+    """Put the problems last; give each its own, if all have had the same.
 
     **Example**
 
     ```python
-    spread(Value(jnp.ones(4), False), 3).array.shape  # (4, 3)
+    spread(Value(jnp.ones(4), None), 3).array.shape  # (4, 3)
     ```
     """
-    if value.batched:
-        return value
-    return Value(jnp.repeat(jnp.asarray(value.array)[..., None], size, -1), True)
+    if value.axis is None:
+        return Value(jnp.repeat(jnp.asarray(value.array)[..., None], size, -1), -1)
+    return Value(jnp.moveaxis(value.array, value.axis, -1), -1)
 
 
 def _elementwise(equation: Equation, reads: Sequence[Value], size: int) -> list[Any]:

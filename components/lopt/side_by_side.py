@@ -10,8 +10,7 @@ https://docs.jax.dev/en/latest/notebooks/Writing_custom_interpreters_in_Jax.html
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -19,10 +18,10 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr
 from jaxtyping import Array, PyTree
 
-from lopt.inlining import Atom, Constant, Equation, inlined, scan_counts
+from lopt.inlining import Equation, inlined
+from lopt.layouts import Layout, Prepared, Value, laid_out
 from lopt.own_weights import with_own_weights
-from lopt.problems_last import RULES, Value, product_by_turned, spread, turned_order
-from lopt.traced_batches import called, carry_flags, closed_of, traced
+from lopt.problems_last import RULES, product_by_turned, spread, turned_order
 
 Result = TypeVar("Result")
 
@@ -76,121 +75,39 @@ def side_by_side(function: Callable[..., Result], in_axes: Any = 0) -> Callable[
     updates = side_by_side(update, in_axes=(None, 0))(weights, gradients)
     ```
     """
-
-    def batched(*arguments: Any) -> Result:
-        batch = traced(function, in_axes, arguments)
-        values = [
-            Value(jnp.moveaxis(leaf, 0, -1) if flag else leaf, flag)
-            for leaf, flag in zip(batch.leaves, batch.flags, strict=True)
-        ]
-        outputs = [
-            jnp.moveaxis(spread(value, batch.size).array, -1, 0)
-            for value in _run(batch.closed, values, batch.size)
-        ]
-        result: Result = jax.tree.unflatten(batch.structure, outputs)
-        return result
-
-    return batched
+    return laid_out(_SideBySide(), function, in_axes)
 
 
-# Second factors of products, by the equation that they are turned for.
-Turned = Mapping[tuple[int, ...], Array]
+class _SideBySide(Layout):
+    """The problems are the last axis. Prepared are second factors of products, turned round."""
 
+    def spread(self, value: Value, size: int) -> Value:
+        return spread(value, size)
 
-def _run(
-    closed: ClosedJaxpr, values: Sequence[Value], size: int, turned: Turned = MappingProxyType({})
-) -> list[Value]:
-    """Evaluate a function that was traced for one problem, for all of them."""
-    program = inlined(closed)
-    every = [*(Value(constant, False) for constant in closed.consts), *values]
-    known = dict(enumerate(every))
-    for equation in program.equations:
-        reads = _read(equation.reads, known)
-        if equation.writes in turned and reads[0].batched:
-            made = product_by_turned(equation, reads[0].array, turned[equation.writes])
-            written = [Value(made, True)]
-        else:
-            written = _apply(equation, reads, size)
-        known.update(zip(equation.writes, written, strict=True))
-    return _read(program.outputs, known)
+    def operate(
+        self, equation: Equation, reads: Sequence[Value], size: int, prepared: Any
+    ) -> list[Value]:
+        if prepared is not None and reads[0].batched:
+            return [Value(product_by_turned(equation, reads[0].array, prepared), -1)]
+        rule = RULES.get(equation.eqn.primitive.name)
+        known = None if rule is None else rule(equation, reads, size)
+        written = _by_vmap(equation, reads) if known is None else known
+        return [Value(array, -1) for array in written]
 
-
-def _read(atoms: Sequence[Atom], known: Mapping[int, Value]) -> list[Value]:
-    return [
-        Value(atom.value, False) if isinstance(atom, Constant) else known[atom] for atom in atoms
-    ]
-
-
-def _apply(equation: Equation, reads: Sequence[Value], size: int) -> list[Value]:
-    inner = called(equation)
-    if inner is not None:
-        return _run(inner, reads, size)
-    if not any(value.batched for value in reads):
-        written = equation.bind([value.array for value in reads])
-        return [Value(array, False) for array in written]
-    if equation.eqn.primitive is jax.lax.scan_p:
-        return _scan(equation, reads, size)
-    rule = RULES.get(equation.eqn.primitive.name)
-    known = None if rule is None else rule(equation, reads, size)
-    written = _by_vmap(equation, reads) if known is None else known
-    return [Value(array, True) for array in written]
+    def prepare(self, body: ClosedJaxpr, fixed: Sequence[Value]) -> Prepared:
+        """Turn what all problems share and a loop multiplies by, once and not at every step."""
+        first, turned = len(body.consts), {}
+        for equation in inlined(body).equations:
+            if equation.eqn.primitive is jax.lax.dot_general_p:
+                factor = equation.reads[1]
+                if isinstance(factor, int) and first <= factor < first + len(fixed):
+                    value = fixed[factor - first]
+                    if not value.batched:
+                        turned[equation.writes] = jnp.transpose(value.array, turned_order(equation))
+        return turned
 
 
 def _by_vmap(equation: Equation, reads: Sequence[Value]) -> list[Any]:
     """Let JAX do what is not known here, and put the problems last again."""
-    axes = [-1 if value.batched else None for value in reads]
-    return list(
-        jax.vmap(lambda *arrays: equation.bind(arrays), axes, -1)(*(value.array for value in reads))
-    )
-
-
-def _scan(equation: Equation, reads: Sequence[Value], size: int) -> list[Value]:
-    params = equation.eqn.params
-    body = closed_of(params["jaxpr"])
-    constants, carried = scan_counts(equation.eqn)
-    flags = carry_flags(body, [value.batched for value in reads], constants, carried)
-    fixed, start, xs = (
-        reads[:constants],
-        [
-            spread(value, size) if flag else value
-            for value, flag in zip(reads[constants : constants + carried], flags, strict=True)
-        ],
-        reads[constants + carried :],
-    )
-    written_flags: list[bool] = []
-    turned = _turned(body, fixed)
-
-    def step(carry: Sequence[Any], x: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-        carry_values = [Value(a, flag) for a, flag in zip(carry, flags, strict=True)]
-        x_values = [Value(a, value.batched) for a, value in zip(x, xs, strict=True)]
-        written = _run(body, [*fixed, *carry_values, *x_values], size, turned)
-        after, ys = written[:carried], written[carried:]
-        written_flags[:] = [value.batched for value in ys]
-        kept = [
-            spread(value, size) if flag else value for value, flag in zip(after, flags, strict=True)
-        ]
-        return [value.array for value in kept], [value.array for value in ys]
-
-    after, ys = jax.lax.scan(
-        step,
-        [value.array for value in start],
-        [value.array for value in xs],
-        length=params["length"],
-        reverse=params["reverse"],
-        unroll=params["unroll"],
-    )
-    flags_of_all = [*flags, *written_flags]
-    return [Value(a, flag) for a, flag in zip([*after, *ys], flags_of_all, strict=True)]
-
-
-def _turned(body: ClosedJaxpr, fixed: Sequence[Value]) -> Turned:
-    """Turn what all problems share and a loop multiplies by, once and not at every step."""
-    first, turned = len(body.consts), {}
-    for equation in inlined(body).equations:
-        if equation.eqn.primitive is jax.lax.dot_general_p:
-            factor = equation.reads[1]
-            if isinstance(factor, int) and first <= factor < first + len(fixed):
-                value = fixed[factor - first]
-                if not value.batched:
-                    turned[equation.writes] = jnp.transpose(value.array, turned_order(equation))
-    return turned
+    axes, arrays = [value.axis for value in reads], [value.array for value in reads]
+    return list(jax.vmap(lambda *arrays: equation.bind(arrays), axes, -1)(*arrays))
