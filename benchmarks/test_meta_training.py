@@ -141,3 +141,22 @@ def test_backward_over_forward(architecture, problem, benchmark, benchmark_table
             "forward, steps/s": f"{1 / min(forward_alone):,.0f}",
         },
     )
+
+
+@pytest.mark.parametrize("problem", SPECS)
+def test_hierarchical_over_small_mlp(problem, benchmark, benchmark_table):
+    estimator = ESTIMATORS["PersistentES"]
+    hierarchical, small_mlp = (
+        MetaSteps(estimator, ARCHITECTURES[name].release(key=jax.random.key(0)), problem)
+        for name in ("HierarchicalRNN", "AdafactorMLP")
+    )
+    ours, theirs = measure(benchmark, hierarchical, small_mlp)
+    benchmark_table(
+        "the hierarchical RNN's rate over AdafactorMLP's, persistent evolution strategies",
+        {
+            "problem": problem,
+            "steps/s, x AdafactorMLP": ratio(theirs, ours),
+            "steps/s, best": f"{1 / min(ours):,.0f}",
+            "AdafactorMLP, best": f"{1 / min(theirs):,.0f}",
+        },
+    )

@@ -15,6 +15,11 @@ LIMIT = Path("/proc/sys/vm/max_map_count")
 ONE_AFTER_THE_OTHER = {"xla_cpu_enable_concurrency_optimized_scheduler": False}
 """For programs of many small operations. Handing these out to threads takes longer than they do,
 and the problems are divided among devices already (LOG.md, 2026-11-26)."""
+WIDE_VECTORS = {"xla_cpu_prefer_vector_width": 512}
+"""For processors that have such vectors; others take those that they have.
+
+XLA asks for 256 bits, with which the hierarchical RNN takes a tenth longer by backpropagation on
+small problems and by persistent evolution strategies on all (LOG.md, 2026-11-28)."""
 SHORT_LOOPS = {"xla_backend_optimization_level": 2}
 """For small problems side by side, whose innermost loops are as long as there are problems.
 
@@ -51,7 +56,7 @@ def processor_options(quickly: bool, small: bool) -> dict[str, bool | int]:
     if jax.default_backend() != "cpu":
         return {}
     extra = SHORT_LOOPS if small else QUICK_TO_COMPILE if quickly else {}
-    return ONE_AFTER_THE_OTHER | extra
+    return ONE_AFTER_THE_OTHER | WIDE_VECTORS | extra
 
 
 def forget_if_many(part: float = 0.3) -> bool:
