@@ -147,7 +147,12 @@ def test_backward_over_forward(architecture, problem, benchmark, benchmark_table
 def test_hierarchical_over_small_mlp(problem, benchmark, benchmark_table):
     estimator = ESTIMATORS["PersistentES"]
     hierarchical, small_mlp = (
-        MetaSteps(estimator, ARCHITECTURES[name].release(key=jax.random.key(0)), problem)
+        MetaSteps(
+            estimator,
+            ARCHITECTURES[name].release(key=jax.random.key(0)),
+            problem,
+            Size(devices=1),
+        )
         for name in ("HierarchicalRNN", "AdafactorMLP")
     )
     ours, theirs = measure(benchmark, hierarchical, small_mlp)

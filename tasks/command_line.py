@@ -19,7 +19,7 @@ from tasks.confs import Conf
 from tasks.errors import is_ours
 from tasks.following import follow
 from tasks.processes import REFUSED
-from tasks.stopping import StoppedAtOnceError
+from tasks.stopping import StoppedAtOnceError, stop_behind
 
 BEGIN_ANEW = "The same command begins anew."
 Shipped = tuple[str, Path]
@@ -70,10 +70,12 @@ def main(
         values = {name: getattr(conf, name) for name in sections}
         try:
             flow(**values, **{name: getattr(options, name) for name in taken.others})
-        except KeyboardInterrupt:
-            _stop(f"Interrupted. {if_stopped}")
-        except SystemExit:
-            _stop(f"Stopped. {if_stopped}")
+        except BaseException as error:
+            stop = stop_behind(error)
+            if stop is None:
+                raise
+            word = "Interrupted" if isinstance(stop, KeyboardInterrupt) else "Stopped"
+            _stop(f"{word}. {if_stopped}")
 
 
 @contextmanager

@@ -121,10 +121,12 @@ def _mlflow_lines(place: str) -> list[str]:
     try:
         with tracking_store.without_patience():
             experiment = tracking.experiment_id()
+    except tracking_store.TrackingError as error:
+        # Whatever was to be done is done, and does not fail for want of an address.
+        return [f"  {error}"]
     except Exception as error:
         if not tracking_store.is_away(error):
             raise
-        # Whatever was to be done is done, and does not fail for want of an address.
         return [f"  {store} does not answer now"]
     # Without the workflow MLflow shows its pages for language models.
     page = f"/#/experiments/{experiment}/{place}"

@@ -1,7 +1,8 @@
-"""Ctrl-C and SIGTERM where several processes have to stop at the same point."""
+"""Ctrl-C and SIGTERM where they come at a bad moment, or to one of several processes."""
 
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
@@ -57,6 +58,23 @@ def heeded(first: Callable[[int], None] | None = None) -> Iterator[Wish]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def stop_behind(error: BaseException) -> BaseException | None:
+    """Return the Ctrl-C or exit that an error is, or that Prefect lost over it; else `None`.
+
+    One that comes while Prefect begins a task has it set the state of a task that is not there
+    yet, and its own `ValueError` about that is what comes out.
+    """
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        return error
+    behind = error.__context__
+    return stop_behind(behind) if behind is not None and _is_of_prefect(error) else None
+
+
+def _is_of_prefect(error: BaseException) -> bool:
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(frames) and frames[-1].f_globals["__name__"].startswith("prefect.")
 
 
 def ignore_signals() -> None:

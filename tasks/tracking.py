@@ -15,6 +15,7 @@ from prefect.runtime import flow_run
 from tasks import code_version, links, terminal, tracking_store
 from tasks.confs import StageConf
 from tasks.links import NO_TAGS
+from tasks.stopping import stop_behind
 from tasks.tracking_store import client, experiment_id, is_code
 
 if TYPE_CHECKING:
@@ -42,11 +43,9 @@ def tracked(
     try:
         links.show_mlflow_run(experiment_id(), mlflow_run_id)
         yield mlflow_run_id
-    except Exception:
-        _end_badly(mlflow_run_id, "FAILED")
-        raise
-    except BaseException:
-        _end_badly(mlflow_run_id, "KILLED")
+    except BaseException as error:
+        failed = isinstance(error, Exception) and stop_behind(error) is None
+        _end_badly(mlflow_run_id, "FAILED" if failed else "KILLED")
         raise
     client().set_terminated(mlflow_run_id, "FINISHED")
 

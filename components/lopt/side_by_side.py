@@ -79,7 +79,7 @@ def side_by_side(function: Callable[..., Result], in_axes: Any = 0) -> Callable[
 
 
 class _SideBySide(Layout):
-    """The problems are the last axis. Prepared are second factors of products, turned round."""
+    """The problems are the last axis; what is prepared are second factors of products, turned."""
 
     def spread(self, value: Value, size: int) -> Value:
         return spread(value, size)

@@ -80,6 +80,7 @@ def test_meta_steps_are_compiled_for_what_they_are(
 ) -> None:
     options = compiled_programs.processor_options(quickly, small)
     assert options.get("xla_backend_optimization_level") == level
+    assert options["xla_cpu_prefer_vector_width"] == 512
     known = compiled_programs.HAS_OLDER_LOOPS
     assert options.get("xla_cpu_use_fusion_emitters") == (emitters if known else None)
 

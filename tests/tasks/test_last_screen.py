@@ -140,12 +140,21 @@ def test_what_is_done_is_shown_though_mlflow_is_away(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    tracking.adopt("r", parent=None)  # A part of no cycle: nothing to be asked.
     release = ReleaseReference(directory="runs/release", digest="d", mlflow_run_id="r")
     last_screen.show_release(release, EnsembleConf(entries=ENTRIES))
     lines = capsys.readouterr().out.splitlines()
     assert "  http://127.0.0.1:1 does not answer now" in lines
     assert words(lines, "flows.publish_release")[3:] == ["--release", "runs/release"]
+
+
+def test_what_is_done_is_shown_though_the_experiment_was_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOPT_HOME", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    tracking.client().delete_experiment(tracking.experiment_id())
+    last_screen.show_page("r", "report/report.html")
+    assert "mlflow experiments restore" in capsys.readouterr().out
 
 
 def test_a_figure_s_picture_data_and_page_are_named_at_the_end(

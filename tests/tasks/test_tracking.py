@@ -227,6 +227,11 @@ def test_a_finished_run_goes_over_to_the_cycle_that_takes_it_up_from_a_dead_one(
     assert [status(one) for one in (dead, broken_off, finished)] == ["KILLED", "KILLED", "FINISHED"]
 
 
+def test_of_a_run_that_no_cycle_takes_up_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    tracking.adopt("r", parent=None)
+
+
 @pytest.mark.usefixtures("home")
 def test_a_run_stays_with_a_cycle_that_came_to_its_end() -> None:
     with tracking.tracked("cycle", {}) as first, tracking.tracked("stage", {}, first) as stage:

@@ -54,7 +54,9 @@ def take_turn(
     turn: Turn,
     mesh: Mesh | None = None,
 ) -> tuple[MetaState, MetaMetrics]:
-    """Take the meta-steps of a turn, as one compiled program for all turns of a bundle.
+    """Take the meta-steps of a turn, as one compiled program for all whole turns of a bundle.
+
+    On a processor it is that of shorter turns, too.
 
     **Example**
 
@@ -78,7 +80,7 @@ def compile_turn(
     turn: Turn,
     mesh: Mesh | None = None,
 ) -> None:
-    """Compile the program of a turn, and of all turns of its bundle, without running it.
+    """Compile the program of a turn, and of all such turns of its bundle, without running it.
 
     **Example**
 
@@ -102,9 +104,18 @@ def _arguments(
         jnp.asarray(turn.shares, jnp.float32),
         tuple(groups[index] for index in turn.groups),
         part_of(meta_state, turn.groups),
-        jnp.asarray(turn.steps, jnp.int32),
+        _count(turn.steps),
         mesh,
     )
+
+
+def _count(steps: int) -> Int[Array, ""] | int:
+    """Return how many rounds the loop has: a constant of the program but on a processor.
+
+    There a shorter last turn is no program of its own. An accelerator asks the host after every
+    round of a loop whose number of rounds it does not know.
+    """
+    return jnp.asarray(steps, jnp.int32) if jax.default_backend() == "cpu" else steps
 
 
 def part_of(meta_state: MetaState, groups: Sequence[int]) -> MetaState:
@@ -137,7 +148,7 @@ def _meta_steps(
     shares: Float[Array, " groups"],
     groups: tuple[Group, ...],
     meta_state: MetaState,
-    count: Int[Array, ""],
+    count: Int[Array, ""] | int,
     mesh: Mesh | None,
 ) -> tuple[MetaState, Given]:
     """Take `count` meta-steps, at most as many as a dispatch has."""
@@ -165,7 +176,6 @@ def _meta_steps(
     form = jax.eval_shape(one, carried)[1]
     room = (training.steps_per_dispatch,)
     nothing = jax.tree.map(lambda leaf: jnp.zeros(room + leaf.shape, leaf.dtype), form)
-    # The number of steps is no constant, so that a shorter last turn is no other program.
     carried, given = jax.lax.fori_loop(0, count, body, (carried, nothing))
     new_state = MetaState(
         optimizer=optimizer_of(carried.meta_params),
