@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +44,18 @@ def test_processes_on_one_host_share_its_cores() -> None:
     on = [("a", 8), ("a", 8), ("b", 6)]
     company.present = tuple(Presence(host, cores, "", "") for host, cores in on)
     assert accelerators._cores_of_each(company) == 4
+
+
+@pytest.mark.parametrize(("said", "taken"), [(None, "0.500"), ("0.9", "0.9")])
+def test_a_gpu_s_memory_is_taken_as_the_conf_or_before_it_the_user_says(
+    said: str | None, taken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variable = "XLA_PYTHON_CLIENT_MEM_FRACTION"
+    monkeypatch.setenv(variable, said or "")
+    if said is None:
+        monkeypatch.delenv(variable)
+    accelerators.prepare(conf(problems=24, devices=1, memory_fraction=0.5))
+    assert os.environ[variable] == taken
 
 
 def test_devices_that_jax_has_begun_with_are_taken_and_that_is_said(

@@ -195,6 +195,23 @@ def test_programs_of_nothing_but_small_problems_are_compiled_for_short_loops(gro
     assert asked == [(False, True), (False, False), (False, False)]
 
 
+@on_processors
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_an_accelerator_knows_how_often_every_loop_goes_round(name, groups, getkey, monkeypatch):
+    """Else it would ask the host after each round. Whole trajectories are as long as they are."""
+    training = MetaTraining(CLASSES[name].examples()[0], steps_per_dispatch=3)
+    start = init_meta_state(training, OPTIMIZER, groups[:1], getkey())
+    turn = training.schedule(groups[:1]).turn(0)
+
+    def open_loops():
+        arguments = steps._arguments(training, groups[:1], start, turn, None)
+        return str(eqx.filter_make_jaxpr(steps._meta_steps)(*arguments)[0]).count("while[")
+
+    assert open_loops()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert open_loops() == (1 if CLASSES[name] is FullES else 0)
+
+
 def test_a_mesh_of_one_device_changes_nothing(groups, getkey):
     training = MetaTraining(estimator(), decay_steps=50, steps_per_dispatch=3)
     start = init_meta_state(training, OPTIMIZER, groups[:1], getkey())
