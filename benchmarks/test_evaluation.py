@@ -53,8 +53,7 @@ def test_by_hand(optimizer, network, benchmark, benchmark_table):
             "by hand, best": f"{steps / min(theirs):,.0f}",
         },
     )
-    # Three quarters of the rounds, for the machine's other work is in each of them.
-    assert found.lower_quartile < LIMIT
+    assert found.median < LIMIT
 
 
 @pytest.mark.parametrize("network", NETWORKS)

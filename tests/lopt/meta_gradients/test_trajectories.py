@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -94,6 +95,23 @@ def test_what_is_computed_again_gives_the_same_gradient(kind, group, getkey):
     one, other = (series(kind(setting), group, key, 2)[-1] for setting in (unrolling, again))
     # The same operations, which the compiler may put together in another way.
     np.testing.assert_allclose(one.gradient, other.gradient, rtol=1e-5, atol=1e-7)
+
+
+def test_what_is_computed_again_takes_less_memory(group):
+    """Of an unroll that is long enough for what it keeps to count."""
+    key = jax.random.key(0)
+
+    def memory(again):
+        estimator = TruncatedBackprop(Unrolling(40, problems=8, rematerialise=again))
+        state = estimator.init(OPTIMIZER, group, key)
+        arguments, fixed = eqx.partition((OPTIMIZER, group, state), eqx.is_array)
+
+        def estimate(arguments):
+            return estimator.estimate(*eqx.combine(arguments, fixed), jnp.array(0))
+
+        return jax.jit(estimate).lower(arguments).compile().memory_analysis().temp_size_in_bytes
+
+    assert memory(again=True) < memory(again=False) / 1.5
 
 
 @pytest.mark.parametrize(
