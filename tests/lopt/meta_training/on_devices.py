@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import lopt.meta_gradients
-from lopt.architectures import LearnedAdam
+from lopt.architectures import HierarchicalRNN, LearnedAdam
 from lopt.catalogue import concrete_classes
 from lopt.ensembles import draw_ensemble
 from lopt.meta_gradients import (
@@ -44,6 +44,8 @@ LARGE = [
     {"family": "large", "count": 2, "spec": {"problem": "Quadratic", "dimensions": SMALL + 8}},
 ]
 META_STEPS = 7
+# Beside every estimator on small problems, for these two what takes longer to compile.
+ESTIMATORS = ("PersistentES", "TruncatedBackprop")
 
 
 def estimators():
@@ -52,13 +54,13 @@ def estimators():
         yield name, cls.examples()[0]
 
 
-def trained(estimator, mesh, problems=8):
+def trained(estimator, mesh, problems=8, entries=ENTRIES, architecture=LearnedAdam):
     """Meta-params, losses and divisions after some meta-steps, in two calls."""
-    groups = draw_ensemble(ENTRIES, seed=0).groups()
+    groups = draw_ensemble(entries, seed=0).groups()
     unrolling = Unrolling(steps=3, problems=problems, lengths=ExponentialLengths(1, 2.0, 10))
     estimator = dataclasses.replace(estimator, unrolling=unrolling)
     training = MetaTraining(estimator, 0.1, warmup_steps=2, decay_steps=50, steps_per_dispatch=3)
-    optimizer = LearnedAdam.release(key=jax.random.key(0))
+    optimizer = architecture.release(key=jax.random.key(0))
     state = init_meta_state(training, optimizer, groups, jax.random.key(1))
     losses = []
     for last in (4, META_STEPS):
@@ -123,6 +125,19 @@ def share_of_the_work(estimator, entries):
     return operations[1] / operations[0]
 
 
+def more_trained(meshes):
+    """Large problems, and an optimizer of thousands of meta-params, by name and devices."""
+    others = {"large": {"entries": LARGE}, "hierarchical": {"architecture": HierarchicalRNN}}
+    known = dict(estimators())
+    return {
+        f"{name} {estimator}": {
+            count: trained(known[estimator], mesh, **other) for count, mesh in meshes.items()
+        }
+        for name, other in others.items()
+        for estimator in ESTIMATORS
+    }
+
+
 def main() -> None:
     jax.config.update("jax_disable_most_optimizations", True)
     if sys.argv[1:] == ["shares"]:
@@ -138,14 +153,16 @@ def main() -> None:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         jax.distributed.initialize(address, 2, number)
         assert len(jax.devices()) == jax.process_count() == 2
-        meshes = {"2": problem_mesh()}
+        meshes, more = {"2": problem_mesh()}, {}
     else:
         meshes = {str(count): problem_mesh(jax.devices()[:count]) for count in (1, 2, 8)}
         meshes["none"] = None
+        more = more_trained(meshes)
     found = {
         name: {count: trained(estimator, mesh) for count, mesh in meshes.items()}
         for name, estimator in estimators()
     }
+    found |= more
     found |= {"refused": refused(meshes["2"]), "taken": digest_of_the_first_ones()}
     sys.stdout.write(json.dumps(found))
 

@@ -65,11 +65,11 @@ def in_two_processes():
 MOVED = 0.3
 
 
-def assert_close(one, other):
+def assert_close(one, other, part=1e-5):
     """Loops over other numbers of problems may round otherwise, and what follows from them."""
     for name in ("meta_params", "losses", "validated"):
         found, wanted = np.array(one[name]), np.array(other[name])
-        differences, allowed = np.abs(found - wanted), 1e-6 + 1e-5 * np.abs(wanted)
+        differences, allowed = np.abs(found - wanted), 1e-6 + part * np.abs(wanted)
         assert np.all(differences <= allowed), (name, differences, allowed)
 
 
@@ -82,6 +82,30 @@ def test_devices_change_nothing_but_rounding(estimator, devices, on_virtual_devi
     assert len(found["losses"]) == 7
     assert abs(alone["meta_params"][0] - np.log(1e-3)) > MOVED
     assert_close(found, alone)
+
+
+@pytest.mark.parametrize("devices", ["2", "8"])
+@pytest.mark.parametrize("estimator", ["PersistentES", "TruncatedBackprop"])
+def test_devices_change_nothing_but_rounding_of_large_problems(
+    estimator, devices, on_virtual_devices
+):
+    """XLA's older loops, with which tests are compiled, round otherwise for other numbers.
+
+    Evolution strategies divide that by their deviation. With XLA's own loops the meta-params
+    are the same to the last bit (LOG.md, 2026-11-28).
+    """
+    found = on_virtual_devices[f"large {estimator}"]
+    assert_close(found[devices], found["none"], part=1e-4)
+
+
+@pytest.mark.parametrize("devices", ["2", "8"])
+@pytest.mark.parametrize("estimator", ["PersistentES", "TruncatedBackprop"])
+def test_devices_change_little_of_thousands_of_meta_params(estimator, devices, on_virtual_devices):
+    """Adam's steps are as long for a gradient that is next to nothing, and rounding decides it."""
+    found = on_virtual_devices[f"hierarchical {estimator}"]
+    one, other = (np.array(found[count]["meta_params"]) for count in (devices, "none"))
+    assert np.linalg.norm(one - other) <= 1e-3 * np.linalg.norm(other)
+    np.testing.assert_allclose(found[devices]["losses"], found["none"]["losses"], rtol=1e-4)
 
 
 def test_eight_devices_divide_the_work_of_every_estimator():
