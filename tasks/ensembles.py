@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
-from tasks import settings
+from tasks import settings, terminal
 from tasks.confs import EnsembleConf
 from tasks.ensemble_data import training_images
 from tasks.references import EnsembleReference, short
@@ -84,6 +84,7 @@ def draw_ensemble(conf: EnsembleConf) -> EnsembleReference:
     drawn = ensembles.draw_ensemble(entries, conf.seed, data_sets)
     stem = Path(conf.entries).stem
     path = settings.ensembles_root() / f"{stem}-{short(drawn.digest)}.parquet"
+    _name_if_damaged(path)
     # Whatever is there already: a damaged file is mended by drawing again.
     drawn.write(path)
     return EnsembleReference(
@@ -92,6 +93,16 @@ def draw_ensemble(conf: EnsembleConf) -> EnsembleReference:
         entries=len(drawn.rows),
         programs=len({row.program for row in drawn.rows}),
     )
+
+
+def _name_if_damaged(path: Path) -> None:
+    from lopt.ensembles import Ensemble, EnsembleError
+
+    if path.exists():
+        try:
+            Ensemble.read(path)
+        except EnsembleError as error:
+            terminal.warn(f"damaged, and drawn again: {error}")
 
 
 # Building the problems takes seconds, and every segment needs them.

@@ -16,7 +16,7 @@ ONE_AFTER_THE_OTHER = {"xla_cpu_enable_concurrency_optimized_scheduler": False}
 """For programs of many small operations. Handing these out to threads takes longer than they do,
 and the problems are divided among devices already (LOG.md, 2026-11-26)."""
 WIDE_VECTORS = {"xla_cpu_prefer_vector_width": 512}
-"""For processors that have such vectors; others take those that they have.
+"""For x86 processors that have such vectors; to others it says nothing.
 
 XLA asks for 256 bits, with which the hierarchical RNN takes a tenth longer by backpropagation on
 small problems and by persistent evolution strategies on all (LOG.md, 2026-11-28)."""

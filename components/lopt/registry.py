@@ -31,6 +31,8 @@ INPUT_EXAMPLE = np.array([[0.5, -2.0, 1e-3], [0.4, -1.0, 0.0]], np.float32)
 
 _CONDA_FILE, _PYTHON_FILE, _REQUIREMENTS_FILE = "conda.yaml", "python_env.yaml", "requirements.txt"
 _EXAMPLE_FILE = "input_example.json"
+# By which MLflow finds code of a model to run.
+_CODE_KEYS = {"loader_module", "code", "model_code_path", "python_model"}
 
 
 class RegistryError(LookupError):
@@ -252,6 +254,7 @@ def _load(directory: Path) -> LearnedOptimizer:
             f"{FLAVOR_NAME!r}: it is no learned optimizer of lopt. Nothing of it was run."
         )
     _refuse_other_folders(directory, flavors)
+    _refuse_other_code(directory, flavors)
     if flavors[FLAVOR_NAME].get("release_digest") != release.digest(folder):
         raise ReleaseError(
             f"{folder} is not the release that {directory / 'MLmodel'} was written for: key "
@@ -269,6 +272,21 @@ def _refuse_other_folders(directory: Path, flavors: dict[str, Any]) -> None:
             f"{directory / 'MLmodel'}: the data is {found}, but has to be the folder "
             f"{RELEASE_FOLDER!r} of the model itself. Nothing was read from there."
         )
+
+
+def _refuse_other_code(directory: Path, flavors: dict[str, Any]) -> None:
+    """Nothing here would run it, but `mlflow.pyfunc.load_model` would: such a model is not ours.
+
+    https://mlflow.org/docs/latest/api_reference/python_api/mlflow.pyfunc.html
+    """
+    for flavor in flavors.values():
+        for key in _CODE_KEYS & flavor.keys():
+            if (key, flavor[key]) != ("loader_module", __name__):
+                raise ReleaseError(
+                    f"{directory / 'MLmodel'}: {key} is {flavor[key]!r}, which lopt never writes: "
+                    "MLflow would run it. Nothing of it was run. Get the model again from where it "
+                    "was published."
+                )
 
 
 def _flavors(directory: Path) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def test_a_damaged_data_set_is_named_and_the_cycle_fails_before_any_work(
 
 
 @harms
-def test_a_damaged_manifest_of_an_ensemble_is_drawn_again_with_the_same_bytes(
+def test_a_damaged_manifest_of_an_ensemble_is_named_and_drawn_again_with_the_same_bytes(
     operator: Operator, kept: Callable[[Path], Path], harm: Harm
 ) -> None:
     files = sorted((operator.home / "ensembles").glob("tiny-*.parquet"))
@@ -99,6 +99,8 @@ def test_a_damaged_manifest_of_an_ensemble_is_drawn_again_with_the_same_bytes(
     drawn = [file for file in files if digests(operator.home)[file] == before[file]]
     # Its own and the held-out one; of another test's others nobody has asked.
     assert len(drawn) >= 2
+    said = [line for line in operator.warnings(training.flow_run_id) if "damaged" in line]
+    assert all(any(str(file) in line for line in said) for file in drawn), said
     assert_untouched(
         {path: one for path, one in before.items() if path not in files}, operator.home
     )

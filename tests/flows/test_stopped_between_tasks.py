@@ -1,14 +1,12 @@
 """A stop that comes while Prefect begins a task, on a real Prefect server."""
 
-from pathlib import Path
-
 import prefect.task_engine
 import pytest
 from prefect import flow, task
 
 from tasks import command_line, tracking
 
-pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("server")]
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("server", "home")]
 
 RUNS: list[str] = []
 
@@ -30,7 +28,7 @@ def trained() -> None:
     ("stop", "word"), [(KeyboardInterrupt(), "Interrupted"), (SystemExit(143), "Stopped")]
 )
 def test_a_stop_that_prefect_stumbles_over_is_said_and_told_to_mlflow(
-    stop: BaseException, word: str, home: Path, monkeypatch: pytest.MonkeyPatch
+    stop: BaseException, word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopped(*_: object, **__: object) -> None:
         raise stop
@@ -43,7 +41,6 @@ def test_a_stop_that_prefect_stumbles_over_is_said_and_told_to_mlflow(
     assert tracking.client().get_run(RUNS[-1]).info.status == "KILLED"
 
 
-@pytest.mark.usefixtures("home")
 def test_an_error_of_ours_over_a_stop_is_not_taken_for_one() -> None:
     @flow
     def full() -> None:

@@ -260,6 +260,30 @@ def test_a_model_of_another_flavour_is_refused_and_not_run(tracking: None, tmp_p
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("flavor", ["lopt", "python_function"])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("loader_module", "evil"),
+        ("code", "code"),
+        ("model_code_path", "evil.py"),
+        ("python_model", "python_model.pkl"),
+    ],
+)
+def test_code_beside_our_flavour_is_refused_and_not_run(
+    optimizer: LearnedOptimizer, tmp_path: Path, flavor: str, key: str, value: str
+) -> None:
+    folder = tmp_path / "model"
+    registry.save_model(optimizer, folder)
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    model = mlflow.models.Model.load(str(folder))
+    model.flavors[flavor][key] = value
+    model.save(str(folder / "MLmodel"))
+    with pytest.raises(ReleaseError, match=f"{key} is '{value}', which lopt never writes"):
+        load(folder)
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_release_put_in_place_of_another_is_refused(
     optimizer: LearnedOptimizer, tmp_path: Path, getkey: Callable[[], jax.Array]
 ) -> None:

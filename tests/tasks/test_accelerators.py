@@ -51,6 +51,7 @@ def test_a_gpu_s_memory_is_taken_as_the_conf_or_before_it_the_user_says(
     said: str | None, taken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     variable = "XLA_PYTHON_CLIENT_MEM_FRACTION"
+    # Set first, so that what `prepare` sets is taken back, too.
     monkeypatch.setenv(variable, said or "")
     if said is None:
         monkeypatch.delenv(variable)

@@ -16,7 +16,9 @@ def ensembles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("ensembles")
-def test_a_damaged_ensemble_is_whole_again_after_drawing_it_again() -> None:
+def test_a_damaged_ensemble_is_named_and_whole_again_after_drawing_it_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     from lopt.ensembles import EnsembleError
 
     drawn = draw_ensemble.fn(CONF)
@@ -25,7 +27,9 @@ def test_a_damaged_ensemble_is_whole_again_after_drawing_it_again() -> None:
     path.write_bytes(content[:100])
     with pytest.raises(EnsembleError, match="Draw it again"):
         groups_of.__wrapped__(drawn)
+    assert not capsys.readouterr().out
     assert draw_ensemble.fn(CONF) == drawn
+    assert f"damaged, and drawn again: {path}" in capsys.readouterr().out
     assert path.read_bytes() == content
     assert len(groups_of.__wrapped__(drawn)) == drawn.programs
 

@@ -125,8 +125,15 @@ def share_of_the_work(estimator, entries):
     return operations[1] / operations[0]
 
 
-def more_trained(meshes):
+def on_this_process():
+    """So many of its devices, by their number."""
+    meshes = {str(count): problem_mesh(jax.devices()[:count]) for count in (1, 2, 8)}
+    return meshes | {"none": None}
+
+
+def larger():
     """Large problems, and an optimizer of thousands of meta-params, by name and devices."""
+    meshes = on_this_process()
     others = {"large": {"entries": LARGE}, "hierarchical": {"architecture": HierarchicalRNN}}
     known = dict(estimators())
     return {
@@ -148,21 +155,21 @@ def main() -> None:
         }
         sys.stdout.write(json.dumps(shares))
         return
+    if sys.argv[1:] == ["larger"]:
+        sys.stdout.write(json.dumps(larger()))
+        return
     if len(sys.argv) > 1:
         address, number = sys.argv[1], int(sys.argv[2])
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         jax.distributed.initialize(address, 2, number)
         assert len(jax.devices()) == jax.process_count() == 2
-        meshes, more = {"2": problem_mesh()}, {}
+        meshes = {"2": problem_mesh()}
     else:
-        meshes = {str(count): problem_mesh(jax.devices()[:count]) for count in (1, 2, 8)}
-        meshes["none"] = None
-        more = more_trained(meshes)
+        meshes = on_this_process()
     found = {
         name: {count: trained(estimator, mesh) for count, mesh in meshes.items()}
         for name, estimator in estimators()
     }
-    found |= more
     found |= {"refused": refused(meshes["2"]), "taken": digest_of_the_first_ones()}
     sys.stdout.write(json.dumps(found))
 
