@@ -25,6 +25,7 @@ from lopt.meta_gradients.base import Estimate, Faults, MetaGradient
 from lopt.meta_gradients.lengths import LogUniformLengths
 from lopt.meta_gradients.places import Renewal, draw_beginning, faults_of
 from lopt.meta_gradients.unrolling import Unrolled, Unrolling
+from lopt.tracing import traced_once
 
 
 class FullESState(NamedTuple):
@@ -90,9 +91,11 @@ class FullES(MetaGradient):
         def unroll(number: Int[Array, ""], so_far: _SoFar) -> _SoFar:
             now = new._replace(finished=jnp.broadcast_to(number == 0, (problems,)))
             places = empty._replace(trajectories=so_far.unrolled.trajectory)
-            return so_far.with_next(unroll_pairs(self.unrolling, optimizer, noise, places, now))
+            return so_far.with_next(unroll_once((places, now)))
 
-        form = jax.eval_shape(lambda: unroll_pairs(self.unrolling, optimizer, noise, empty, new))
+        unroll_once, form = traced_once(
+            lambda given: unroll_pairs(self.unrolling, optimizer, noise, *given), (empty, new)
+        )
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), form[1:])
         nothing = Unrolled(empty.trajectories, *zeros)
         so_far = _SoFar(nothing, jnp.zeros((problems,), jnp.int32))

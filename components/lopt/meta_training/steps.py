@@ -25,6 +25,7 @@ from lopt.meta_training.schedule import Turn
 from lopt.meta_training.settings import MetaTraining
 from lopt.meta_training.sizes import all_small
 from lopt.meta_training.state import MetaState
+from lopt.tracing import traced_once
 
 # How much of a group's running mean square stays from one meta-step to the next.
 NORM_DECAY = 0.95
@@ -163,7 +164,7 @@ def _meta_steps(
         return _updated(training, shares, groups, meta_state.rate_scale, carried, estimates)
 
     def body(step: Int[Array, ""], so_far: tuple[_Carried, Given]) -> tuple[_Carried, Given]:
-        carried, given = one(so_far[0])
+        carried, given = traced(so_far[0])
         return carried, jax.tree.map(lambda kept, new: kept.at[step].set(new), so_far[1], given)
 
     carried = _Carried(
@@ -173,9 +174,9 @@ def _meta_steps(
         meta_state.meta_step,
         meta_state.square_norms,
     )
-    form = jax.eval_shape(one, carried)[1]
+    traced, form = traced_once(one, carried)
     room = (training.steps_per_dispatch,)
-    nothing = jax.tree.map(lambda leaf: jnp.zeros(room + leaf.shape, leaf.dtype), form)
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(room + leaf.shape, leaf.dtype), form[1])
     carried, given = jax.lax.fori_loop(0, count, body, (carried, nothing))
     new_state = MetaState(
         optimizer=optimizer_of(carried.meta_params),

@@ -234,11 +234,12 @@ def test_dispatches_are_of_a_bundle_each_and_number_their_meta_steps(getkey):
     assert seen == [(1, 3, bundles[0]), (4, 3, bundles[1]), (7, 2, bundles[0])]
 
 
-def test_a_bundle_compiles_once(getkey):
+def test_a_bundle_is_traced_and_compiled_once(getkey):
     """However often it has its turn, however long that is, wherever calls begin."""
     training = MetaTraining(StandIn(), groups_per_step=1, steps_per_dispatch=3)
     start = init_meta_state(training, OPTIMIZER, THREE, getkey())
     compiled = []
+    before = len(TRACED)
 
     def listen(event, seconds, **about):
         if "backend_compile" in event and "meta_steps" in about["fun_name"]:
@@ -248,6 +249,7 @@ def test_a_bundle_compiles_once(getkey):
     try:
         state = trained(training, THREE, start, 9)
         traced = len(TRACED)
+        assert traced - before == len(THREE)
         assert len(compiled) == len(THREE)
         state = trained(training, THREE, state, 13)
         state = dataclasses.replace(state, rate_scale=jnp.array(0.5))
