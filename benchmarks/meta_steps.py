@@ -64,11 +64,16 @@ class MetaSteps:
         optimizer: LearnedOptimizer,
         problem: str,
         size: Size | None = None,
+        compile_quickly: bool = False,
     ):
         """Compile, and take the first dispatch."""
         size = size or Size()
         unrolling = Unrolling(steps=size.steps, problems=size.problems)
-        self.training = MetaTraining(estimator(unrolling), steps_per_dispatch=META_STEPS)
+        self.training = MetaTraining(
+            estimator(unrolling),
+            steps_per_dispatch=META_STEPS,
+            compile_quickly=compile_quickly,
+        )
         self.groups = group_of(problem)
         self.mesh = problem_mesh(jax.devices()[: size.devices]) if size.devices > 1 else None
         self.state = init_meta_state(self.training, optimizer, self.groups, jax.random.key(0))

@@ -123,7 +123,7 @@ def test_growth(estimator, size, benchmark, benchmark_table):
 
 
 @pytest.mark.parametrize("problem", SPECS)
-@pytest.mark.parametrize("architecture", ["HierarchicalRNN", "AdafactorMLP"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_backward_over_forward(architecture, problem, benchmark, benchmark_table):
     optimizer = ARCHITECTURES[architecture].release(key=jax.random.key(0))
     forward = ForwardSteps(optimizer, problem)
@@ -163,5 +163,26 @@ def test_hierarchical_over_small_mlp(problem, benchmark, benchmark_table):
             "steps/s, x AdafactorMLP": ratio(theirs, ours),
             "steps/s, best": f"{1 / min(ours):,.0f}",
             "AdafactorMLP, best": f"{1 / min(theirs):,.0f}",
+        },
+    )
+
+
+@pytest.mark.parametrize("estimator", REFERENCES)
+@pytest.mark.parametrize("architecture", ["HierarchicalRNN", "AdafactorMLP"])
+def test_compiled_quickly(architecture, estimator, benchmark, benchmark_table):
+    """Of problems that are not small, which alone `compile_quickly` is for."""
+    problem = "MLP of 197 params"
+    optimizer = ARCHITECTURES[architecture].release(key=jax.random.key(0))
+    quickly, well = (
+        MetaSteps(ESTIMATORS[estimator], optimizer, problem, Size(devices=1), compile_quickly)
+        for compile_quickly in (True, False)
+    )
+    ours, reference = measure(benchmark, quickly, well)
+    benchmark_table(
+        f"compiled quickly over compiled well, {problem}, 1 device",
+        {
+            "optimizer": architecture,
+            "estimator": estimator,
+            "time a step, x compiled well": ratio(ours, reference),
         },
     )

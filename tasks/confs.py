@@ -205,7 +205,7 @@ class MetaTrainingConf(StageConf):
     compile_quickly: bool = Field(
         default=True,
         description="Compile for a processor in two thirds of the time, which pays in runs of "
-        "minutes: problems of more than 64 params then take up to two fifths longer.",
+        "minutes: problems of more than 64 params then take up to a third longer.",
     )
     explosion_factor: float = Field(
         default=1e6,

@@ -34,7 +34,7 @@ it."""
 QUICK_TO_COMPILE = ({LOOP_EMITTERS: False} if HAS_OLDER_LOOPS else {}) | SHORT_LOOPS
 """For large programs that do not run for long: compiled in two thirds of the time by JAX 0.10.
 
-Backpropagation then takes a quarter longer (an MLP of 197 params; LOG.md, 2026-11-27). Small
+Backpropagation then takes a tenth longer (an MLP of 197 params; LOG.md, 2026-11-28). Small
 problems take two thirds longer so, and `SHORT_LOOPS` alone save as much of their compiling."""
 
 
