@@ -14,8 +14,25 @@ from lopt.meta_gradients import (
     TruncatedBackprop,
 )
 from lopt.meta_objectives import MetaObjective
+from tasks import settings
+from tasks.conf_files import SECTIONS, read_conf
 from tasks.confs import MetaTrainingConf
 from tasks.meta_states import training_of
+
+
+def test_the_programs_of_a_night_are_those_of_make_run() -> None:
+    """So that not even the first night compiles them."""
+    run, night = (
+        read_conf(settings.REPOSITORY / "conf" / name, [], SECTIONS)
+        for name in ("quick.yaml", "nightly.yaml")
+    )
+    assert (
+        training_of(run.meta_training).of_program() == training_of(night.meta_training).of_program()
+    )
+    same = ("architecture", "preset", "architecture_options", "compile_quickly")
+    for name in same:
+        assert getattr(run.meta_training, name) == getattr(night.meta_training, name)
+    assert run.ensemble.entries == night.ensemble.entries
 
 
 @pytest.mark.parametrize("name", concrete_classes(lopt.meta_gradients, MetaGradient))

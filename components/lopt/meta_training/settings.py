@@ -1,5 +1,6 @@
 """The settings of a meta-training."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -76,6 +77,26 @@ class MetaTraining(eqx.Module):
     def meta_optimizer(self) -> optax.GradientTransformationExtraArgs:
         """Return what makes a step of unit length of the meta-gradient, as optax knows it."""
         return optax.chain(optax.clip_by_global_norm(self.clip_norm), optax.scale_by_adam())
+
+    def of_program(self) -> "MetaTraining":
+        """Return the settings without those that a program of meta-steps is given as numbers.
+
+        So that another meta-learning rate, or as many meta-steps as one likes, compile nothing.
+
+        **Example**
+
+        ```python
+        MetaTraining(meta_learning_rate=1e-3).of_program() == MetaTraining().of_program()
+        ```
+        """
+        return dataclasses.replace(
+            self,
+            meta_learning_rate=1.0,
+            warmup_steps=0,
+            decay_steps=1,
+            groups_per_step=None,
+            compile_quickly=False,
+        )
 
     def meta_learning_rate_at(self, meta_step: Int[Array, ""]) -> Float[Array, ""]:
         """Return the meta-learning rate of the meta-step after `meta_step` others."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
@@ -101,13 +101,43 @@ def _arguments(
     mesh: Mesh | None,
 ) -> tuple[Any, ...]:
     return (
-        training,
+        training.of_program(),
         jnp.asarray(turn.shares, jnp.float32),
         tuple(groups[index] for index in turn.groups),
         part_of(meta_state, turn.groups),
+        _meta_learning_rates(training, meta_state),
         _count(turn.steps),
         mesh,
     )
+
+
+def _meta_learning_rates(training: MetaTraining, meta_state: MetaState) -> Float[Array, " steps"]:
+    """Return the rates of a dispatch, whose own program then knows nothing of their settings."""
+    rates = _rates_program(
+        training.meta_learning_rate,
+        training.warmup_steps,
+        training.decay_steps,
+        training.steps_per_dispatch,
+    )
+    return rates(meta_state.meta_step, meta_state.rate_scale)
+
+
+# By numbers, which are compared in no time, unlike settings: a dispatch may take milliseconds.
+@functools.cache
+def _rates_program(
+    meta_learning_rate: float, warmup_steps: int, decay_steps: int, steps_per_dispatch: int
+) -> Callable[[Int[Array, ""], Float[Array, ""]], Float[Array, " steps"]]:
+    training = MetaTraining(
+        meta_learning_rate=meta_learning_rate, warmup_steps=warmup_steps, decay_steps=decay_steps
+    )
+
+    def rates(meta_step: Int[Array, ""], rate_scale: Float[Array, ""]) -> Float[Array, " steps"]:
+        steps = meta_step + jnp.arange(steps_per_dispatch, dtype=jnp.int32)
+        # One by one: what computes several at once may round otherwise.
+        one_by_one: Float[Array, " steps"] = jax.lax.map(training.meta_learning_rate_at, steps)
+        return rate_scale * one_by_one
+
+    return jax.jit(rates)
 
 
 def _count(steps: int) -> Int[Array, ""] | int:
@@ -149,22 +179,24 @@ def _meta_steps(
     shares: Float[Array, " groups"],
     groups: tuple[Group, ...],
     meta_state: MetaState,
+    rates: Float[Array, " steps"],
     count: Int[Array, ""] | int,
     mesh: Mesh | None,
 ) -> tuple[MetaState, Given]:
     """Take `count` meta-steps, at most as many as a dispatch has."""
     meta_params, optimizer_of = vectors(meta_state.optimizer)
 
-    def one(carried: _Carried) -> tuple[_Carried, Given]:
+    def one(given: tuple[_Carried, Float[Array, ""]]) -> tuple[_Carried, Given]:
+        carried, rate = given
         optimizer = optimizer_of(carried.meta_params)
         estimates = [
             _estimate(training, group, optimizer, state, carried.meta_step, mesh)
             for group, state in zip(groups, carried.estimator_states, strict=True)
         ]
-        return _updated(training, shares, groups, meta_state.rate_scale, carried, estimates)
+        return _updated(training, shares, groups, rate, carried, estimates)
 
     def body(step: Int[Array, ""], so_far: tuple[_Carried, Given]) -> tuple[_Carried, Given]:
-        carried, given = traced(so_far[0])
+        carried, given = traced((so_far[0], rates[step]))
         return carried, jax.tree.map(lambda kept, new: kept.at[step].set(new), so_far[1], given)
 
     carried = _Carried(
@@ -174,7 +206,7 @@ def _meta_steps(
         meta_state.meta_step,
         meta_state.square_norms,
     )
-    traced, form = traced_once(one, carried)
+    traced, form = traced_once(one, (carried, rates[0]))
     room = (training.steps_per_dispatch,)
     nothing = jax.tree.map(lambda leaf: jnp.zeros(room + leaf.shape, leaf.dtype), form[1])
     carried, given = jax.lax.fori_loop(0, count, body, (carried, nothing))
@@ -204,7 +236,7 @@ def _updated(
     training: MetaTraining,
     shares: Float[Array, " groups"],
     groups: Sequence[Group],
-    rate_scale: Float[Array, ""],
+    rate: Float[Array, ""],
     carried: _Carried,
     estimates: Sequence[Estimate],
 ) -> tuple[_Carried, Given]:
@@ -217,7 +249,6 @@ def _updated(
     if training.equal_groups:
         weights = shares / jnp.sqrt(jnp.stack(square_norms) + 1e-20)
     gradient = weights @ jnp.stack([estimate.gradient for estimate in estimates])
-    rate = rate_scale * training.meta_learning_rate_at(carried.meta_step)
     # optax adds floats and whole numbers, which a program may have forbidden.
     with jax.numpy_dtype_promotion("standard"):
         direction, meta_opt_state = training.meta_optimizer().update(

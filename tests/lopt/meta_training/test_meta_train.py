@@ -236,7 +236,8 @@ def test_dispatches_are_of_a_bundle_each_and_number_their_meta_steps(getkey):
 
 def test_a_bundle_is_traced_and_compiled_once(getkey):
     """However often it has its turn, however long that is, wherever calls begin."""
-    training = MetaTraining(StandIn(), groups_per_step=1, steps_per_dispatch=3)
+    # With a norm of its own: programs that other tests have compiled are not compiled again.
+    training = MetaTraining(StandIn(), clip_norm=2.0, groups_per_step=1, steps_per_dispatch=3)
     start = init_meta_state(training, OPTIMIZER, THREE, getkey())
     compiled = []
     before = len(TRACED)
@@ -259,6 +260,30 @@ def test_a_bundle_is_traced_and_compiled_once(getkey):
         assert len(TRACED) == traced
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def test_another_rate_or_number_of_meta_steps_compiles_nothing(getkey):
+    one = MetaTraining(StandIn(), decay_steps=50, steps_per_dispatch=3)
+    another = MetaTraining(
+        StandIn(), meta_learning_rate=1e-4, warmup_steps=5, decay_steps=70, steps_per_dispatch=3
+    )
+    start = init_meta_state(one, OPTIMIZER, THREE, getkey())
+    moved = trained(one, THREE, start, 9)
+    traced = len(TRACED)
+    moved_less = trained(another, THREE, start, 9)
+    assert len(TRACED) == traced
+    assert not np.array_equal(meta_params_of(moved), meta_params_of(moved_less))
+
+
+def test_the_rates_of_meta_steps_are_those_of_the_settings(getkey):
+    training = MetaTraining(StandIn(), 3e-3, 5, 40, steps_per_dispatch=7)
+    start = init_meta_state(training, OPTIMIZER, THREE, getkey())
+    start = dataclasses.replace(start, rate_scale=jnp.array(0.5))
+    dispatches = meta_train(training, THREE, start, last_meta_step=45)
+    rates = [row["meta/learning_rate"] for _, metrics in dispatches for row in metrics.rows()]
+    rate_at = jax.jit(training.meta_learning_rate_at)
+    expected = [0.5 * rate_at(jnp.int32(step)) for step in range(45)]
+    np.testing.assert_allclose(rates, expected, rtol=3e-7)
 
 
 def of_two_families(training, scale, key, last=12):
