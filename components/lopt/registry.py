@@ -1,8 +1,9 @@
 """Learned optimizers as MLflow models: the flavour `lopt`, on MLflow's public API only.
 
-The artifact is a release with MLflow's own text files around it; there is no code and no
-pickle in it, so loading runs only what the installed lopt contains. The one module that
-imports mlflow, inside its functions. After https://mlflow.org/docs/latest/ml/community-model-flavors.
+Stores of artifacts are asked by the interface that MLflow has for plugins. The artifact is a
+release with MLflow's own text files around it; there is no code and no pickle in it, so loading
+runs only what the installed lopt contains. The one module that imports mlflow, inside its
+functions. After https://mlflow.org/docs/latest/ml/community-model-flavors.
 """
 
 import contextlib
@@ -11,7 +12,8 @@ import platform
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
@@ -20,12 +22,18 @@ from lopt.architectures.base import LearnedOptimizer
 from lopt.architectures.learning_rates import DEFAULT_LEARNING_RATE
 from lopt.first_updates import FirstUpdates
 from lopt.model_card import THIS_FOLDER, model_card
+from lopt.model_limits import (
+    RELEASE_FOLDER,
+    check_limits,
+    local_listing,
+    read_mlmodel,
+    store_listing,
+)
 from lopt.registry_contents import what_there_is
 from lopt.release import ReleaseError
 from lopt.version import NOT_INSTALLED, lopt_version
 
 FLAVOR_NAME = "lopt"
-RELEASE_FOLDER = "release"
 INPUT_EXAMPLE = np.array([[0.5, -2.0, 1e-3], [0.4, -1.0, 0.0]], np.float32)
 """Gradients of two steps of three scalars."""
 
@@ -152,9 +160,9 @@ def load_model(model_uri: str, dst_path: str | Path | None = None) -> LearnedOpt
     """Return the optimizer under an MLflow URI or in the directory of an MLflow model.
 
     With `dst_path`, an existing directory, the artifact is kept there. MLflow shows a progress
-    bar unless MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR is "false". Raises `RegistryError`
-    if there is no such model, naming those there are, and `ReleaseError` for a model that is
-    not of this flavour or was changed.
+    bar unless MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR is "false". How large the files are is
+    asked first. Raises `RegistryError` if there is no such model, naming those there are, and
+    `ReleaseError` for a model that is too large, not of this flavour or was changed.
 
     **Example**
 
@@ -164,6 +172,7 @@ def load_model(model_uri: str, dst_path: str | Path | None = None) -> LearnedOpt
     """
     with contextlib.ExitStack() as stack:
         if Path(model_uri).is_dir():
+            check_limits(local_listing(Path(model_uri)), str(model_uri))
             return _load(Path(model_uri))
         if dst_path is None:
             dst_path = stack.enter_context(tempfile.TemporaryDirectory(prefix="lopt-"))
@@ -239,10 +248,31 @@ def _write_environment(path: Path) -> None:
 def _download(model_uri: str, directory: Path) -> Path:
     mlflow = _mlflow()
     try:
-        return Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=str(directory)))
+        store, folder = _store(model_uri)
+        if not check_limits(store_listing(store.list_artifacts, folder), model_uri):
+            raise mlflow.MlflowException("there is no model with files in it.")
+        directory.mkdir(parents=True, exist_ok=True)
+        return Path(store.download_artifacts(folder, dst_path=str(directory)))
     except (mlflow.MlflowException, OSError) as error:
         there_is = what_there_is(mlflow.MlflowClient(), model_uri, mlflow.MlflowException)
         raise RegistryError(f"Cannot load {model_uri!r}: {error} {there_is}") from error
+
+
+def _store(model_uri: str) -> tuple[Any, str]:
+    """The artifact store of a model, and the model's folder in it.
+
+    One for listing and downloading: it has looked up an alias, which may move in between.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+    from mlflow.store.artifact.models_artifact_repo import ModelsArtifactRepository
+
+    parts, models = urlsplit(model_uri), cast(Any, ModelsArtifactRepository)
+    if models.is_models_uri(model_uri):
+        root, folder = models.split_models_uri(model_uri)
+    else:
+        above, _, folder = parts.path.rstrip("/").rpartition("/")
+        root = urlunsplit(parts._replace(path=above))
+    return get_artifact_repository(root), folder
 
 
 def _load(directory: Path) -> LearnedOptimizer:
@@ -291,8 +321,11 @@ def _refuse_other_code(directory: Path, flavors: dict[str, Any]) -> None:
 
 def _flavors(directory: Path) -> dict[str, Any]:
     mlflow = _mlflow()
+    data = read_mlmodel(directory)
+    from yaml import safe_load
+
     try:
-        flavors: dict[str, Any] = mlflow.models.Model.load(str(directory)).flavors
+        flavors: dict[str, Any] = mlflow.models.Model.from_dict(safe_load(data)).flavors
     except Exception as error:  # of YAML's own, or whatever a file of another content leads to
         raise ReleaseError(f"{directory} is not an MLflow model: {error}") from error
     return flavors

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,35 +35,6 @@ pytestmark = [
 NAME = "learned-optimizer"
 PROVENANCE = Provenance(lopt_version="0.1.0", seed=5, git_commit="abc", conf='{"a|b": 1}')
 GRADIENTS = np.array([[0.3, -2.0, 1e-4], [0.1, -1.0, 0.0], [-0.2, 0.0, 5.0]], np.float32)
-
-
-@pytest.fixture(scope="session")
-def template_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database, made once: migrations take seconds, a copy takes none."""
-    folder = tmp_path_factory.mktemp("template")
-    with pytest.MonkeyPatch.context() as patch:
-        # MLflow makes its default folder for artifacts where it stands.
-        patch.chdir(folder)
-        mlflow.MlflowClient("sqlite:///mlflow.db").search_experiments()
-    return folder / "mlflow.db"
-
-
-@pytest.fixture
-def tracking(
-    template_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
-    """An empty tracking store and registry of this test alone, without any server."""
-    before = mlflow.get_tracking_uri()
-    monkeypatch.chdir(tmp_path)
-    shutil.copyfile(template_database, tmp_path / "mlflow.db")
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    artifacts = (tmp_path / "artifacts").as_uri()
-    experiment = mlflow.MlflowClient().create_experiment("tests", artifact_location=artifacts)
-    # Not by set_experiment, which would hold for later tests too.
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment)
-    yield
-    mlflow.set_tracking_uri(before)
 
 
 @pytest.fixture
