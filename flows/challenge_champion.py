@@ -8,6 +8,7 @@ from tasks.comparison import merge_reports
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, EnsembleConf, EvaluationConf, GateConf, PublicationConf
 from tasks.gate import Decision, announce, rule_on, settle, sources
+from tasks.parameters import Release
 from tasks.publication import register_challenger
 from tasks.releases import LATEST, find_release, note_settled
 from tasks.scores import log_report
@@ -19,14 +20,13 @@ def challenge_champion(
     evaluation: EvaluationConf = DEFAULTS.evaluation,
     gate: GateConf = DEFAULTS.gate,
     publication: PublicationConf = DEFAULTS.publication,
-    release: str = LATEST,
+    release: Release = LATEST,
     parent_mlflow_run_id: str | None = None,
 ) -> Decision:
     """Register a release as challenger, and make it champion if it is better than that.
 
     Args:
-        release: The challenger: "latest" for the release of the run that was finished last, the
-            folder of a release, or a URI of MLflow.
+        release: The release that is to be the challenger.
         parent_mlflow_run_id: MLflow run of the cycle that this is a part of; empty for none.
     """
     confs = {

@@ -4,17 +4,17 @@ from prefect import flow
 
 from tasks import command_line, last_screen, run_names, terminal, tracking
 from tasks.comparison import merge_reports
+from tasks.parameters import Sources
 from tasks.references import ReportReference
 from tasks.scores import PAGE, log_report
 
 
 @flow(name="compare-reports", flow_run_name=run_names.run_name)
-def compare_reports(reports: list[str], parent_mlflow_run_id: str | None = None) -> ReportReference:
+def compare_reports(reports: Sources, parent_mlflow_run_id: str | None = None) -> ReportReference:
     """Put reports on the same targets and seeds together, and compare all that they hold.
 
     Args:
-        reports: What to compare, each a folder, runs:/ID of an evaluation in MLflow, or a model
-            version such as models:/learned-optimizer/2; NAME= before it says what it is called.
+        reports: The reports to compare. WORD= before one says what it is called in the comparison.
         parent_mlflow_run_id: MLflow run of the cycle that this is a part of; empty for none.
     """
     terminal.heading("Comparison")

@@ -10,6 +10,7 @@ from tasks.datasets import prepare_dataset
 from tasks.ensembles import draw_ensemble
 from tasks.evaluation import check_held_out, evaluate_cells, write_report
 from tasks.evaluation_targets import data_sets_of, target_references
+from tasks.parameters import Release
 from tasks.references import ReportReference
 from tasks.releases import LATEST, find_release
 from tasks.scores import PAGE, log_report
@@ -20,14 +21,13 @@ from tasks.tracked_inputs import log_data_set, log_ensemble
 def evaluate_release(
     ensemble: EnsembleConf = DEFAULTS.ensemble,
     evaluation: EvaluationConf = DEFAULTS.evaluation,
-    release: str = LATEST,
+    release: Release = LATEST,
     parent_mlflow_run_id: str | None = None,
 ) -> ReportReference:
     """Compare a release with hand-made optimizers.
 
     Args:
-        release: What to evaluate: "latest" for the release of the run that was finished last, the
-            folder of a release, or a URI of MLflow such as models:/learned-optimizer@champion.
+        release: The release that is to be evaluated.
         parent_mlflow_run_id: MLflow run of the cycle that this is a part of; empty for none.
     """
     confs = {"ensemble": ensemble, "evaluation": evaluation}

@@ -20,6 +20,7 @@ from tasks.confs import (
     PublicationConf,
 )
 from tasks.gate import Decision
+from tasks.parameters import Night
 from tasks.releases import note_settled
 
 
@@ -36,13 +37,12 @@ def nightly_retraining(
     evaluation: EvaluationConf = DEFAULTS.evaluation,
     gate: GateConf = DEFAULTS.gate,
     publication: PublicationConf = DEFAULTS.publication,
-    at: str = nights.SCHEDULE,
+    at: Night = nights.SCHEDULE,
 ) -> Decision | State[None]:
     """Meta-train a challenger on freshly drawn problems, which becomes champion only if better.
 
     Args:
-        at: Which night: "schedule" for the time that this run was scheduled for, or a time such as
-            2026-11-26T01:00Z to go on with a night that was stopped.
+        at: Which night it is: give the time of one that was stopped to go on with that.
     """
     with nights.alone(at) as tonight:
         if reason := nights.to_be_left_out(tonight, night):

@@ -7,20 +7,21 @@ from tasks.comparison import merge_reports
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, GateConf, PublicationConf
 from tasks.gate import Decision, announce, intended, refuse_unlike, rule_on, settle, versions_of
+from tasks.parameters import Version
 
 
 @flow(name="promote-release", flow_run_name=run_names.run_name)
 def promote_release(
     gate: GateConf = DEFAULTS.gate,
     publication: PublicationConf = DEFAULTS.publication,
-    version: str = promotion.CHALLENGER,
+    version: Version = promotion.CHALLENGER,
     force: bool = False,
     dry_run: bool = False,
 ) -> Decision:
     """Compare a version with the champion by their newest reports, and move the alias if better.
 
     Args:
-        version: Which version: its number, or an alias that it has.
+        version: Which version of the model is to be made champion.
         force: Whether to move the alias even if the gate is against it, or there are no reports
             to compare by.
         dry_run: Whether to say only what would be done.

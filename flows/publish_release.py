@@ -5,6 +5,7 @@ from prefect import flow
 from tasks import command_line, last_screen, run_names, terminal, tracking
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, PublicationConf
+from tasks.parameters import Release, Report
 from tasks.publication import (
     announce,
     find_report,
@@ -19,17 +20,15 @@ from tasks.releases import LATEST, find_release
 @flow(name="publish-release", flow_run_name=run_names.run_name)
 def publish_release(
     publication: PublicationConf = DEFAULTS.publication,
-    release: str = LATEST,
-    report: str = LATEST,
+    release: Release = LATEST,
+    report: Report = LATEST,
     parent_mlflow_run_id: str | None = None,
 ) -> ModelVersionReference:
     """Register a release, with what its report says, and move the alias to it.
 
     Args:
-        release: What to publish: "latest" for the release of the run that was finished last, the
-            folder of a release, or a URI of MLflow.
-        report: Which report says how it compares: "latest" for the newest one of the release, or
-            the folder of a report.
+        release: The release that is to be published.
+        report: Which report says how the release compares with other optimizers.
         parent_mlflow_run_id: MLflow run of the cycle that this is a part of; empty for none.
     """
     confs = {"publication": publication}

@@ -12,6 +12,7 @@ from tasks.evaluation import check_held_out, evaluate_cells
 from tasks.evaluation_targets import target_references
 from tasks.figure_orders import figure_data_sets, figure_orders
 from tasks.figures import draw_figure, log_figure, measure_step_times
+from tasks.parameters import Release
 from tasks.references import FigureReference
 from tasks.releases import LATEST, find_release
 
@@ -22,13 +23,12 @@ def reproduce_figure(
     ensemble: EnsembleConf = DEFAULTS.ensemble,
     meta_training: MetaTrainingConf = DEFAULTS.meta_training,
     evaluation: EvaluationConf = DEFAULTS.evaluation,
-    release: str = LATEST,
+    release: Release = LATEST,
 ) -> FigureReference:
     """Draw one of the paper's figures, anew from the beginning.
 
     Args:
-        release: The learned optimizer in the figure: "latest" for the release of the run that was
-            finished last, the folder of a release, or a URI of MLflow.
+        release: The release that is the learned optimizer in the figure.
     """
     confs = {
         "figure": figure,

@@ -6,19 +6,20 @@ from tasks import command_line, promotion, run_names, terminal
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, PublicationConf
 from tasks.gate import announce_roll_back
+from tasks.parameters import EarlierVersion
 from tasks.references import ModelVersionReference
 
 
 @flow(name="roll-back", flow_run_name=run_names.run_name)
 def roll_back(
     publication: PublicationConf = DEFAULTS.publication,
-    to: str = promotion.PREVIOUS,
+    to: EarlierVersion = promotion.PREVIOUS,
     dry_run: bool = False,
 ) -> ModelVersionReference:
     """Move the alias back to the version that it was on before.
 
     Args:
-        to: The version to go back to: "previous" for what the alias was on before, or a number.
+        to: The version of the model to go back to.
         dry_run: Whether to say only what would be done.
     """
     check_given({"publication": publication})

@@ -4,7 +4,7 @@ import argparse
 import inspect
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -18,6 +18,7 @@ from tasks.conf_files import SECTIONS, read_conf
 from tasks.confs import Conf
 from tasks.errors import is_ours
 from tasks.following import follow
+from tasks.parameters import bare, like, refusals
 from tasks.processes import REFUSED
 from tasks.stopping import StoppedAtOnceError, stop_behind
 
@@ -58,6 +59,7 @@ def main(
     options = _parser(flow, taken, shipped).parse_args(arguments)
     with processes.ending_together(), _in_a_line(if_stopped):
         try:
+            _check_others(flow, taken, options)
             conf = read_conf(options.conf, options.set, sections)
             assembly.checked(conf, sections, flow.__name__)
         except ConfError as error:
@@ -97,10 +99,17 @@ def _parameters(flow: Callable[..., Any]) -> Taken:
     kinds = {name: one.annotation for name, one in parameters.items()}
     return Taken(
         sections=[name for name in kinds if name in SECTIONS],
-        texts=[name for name, kind in kinds.items() if kind is str],
-        lists=[name for name, kind in kinds.items() if kind == list[str]],
-        flags=[name for name, kind in kinds.items() if kind is bool],
+        texts=[name for name, kind in kinds.items() if bare(kind) is str],
+        lists=[name for name, kind in kinds.items() if bare(kind) is list],
+        flags=[name for name, kind in kinds.items() if bare(kind) is bool],
     )
+
+
+def _check_others(flow: Callable[..., Any], taken: Taken, options: argparse.Namespace) -> None:
+    """Raise `ConfError` for what the form of the flow would refuse of those that are no section."""
+    kinds = {name: inspect.signature(flow).parameters[name].annotation for name in taken.others}
+    if lines := refusals(kinds, vars(options)):
+        raise ConfError(lines)
 
 
 def _parser(flow: Callable[..., Any], taken: Taken, shipped: Shipped | None) -> Any:
@@ -118,16 +127,24 @@ def _parser(flow: Callable[..., Any], taken: Taken, shipped: Shipped | None) -> 
     described = parameter_docstrings(inspect.getdoc(flow))
     for name in taken.lists:
         # Without an option's name before it: it is what the command is about.
-        text = described.get(name, "").replace("%", "%%")
+        text = _explained(flow, name, described)
         parser.add_argument(name, nargs="+", metavar=name.removesuffix("s").upper(), help=text)
     for name in taken.texts:
         default = inspect.signature(flow).parameters[name].default
-        text = f"{described.get(name, '')} (default: {default})".replace("%", "%%")
-        parser.add_argument(f"--{name}", default=default, help=text)
+        parser.add_argument(f"--{name}", default=default, help=_explained(flow, name, described))
     for name in taken.flags:
         text = described.get(name, "").replace("%", "%%")
         parser.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=text)
     return parser
+
+
+def _explained(flow: Callable[..., Any], name: str, described: Mapping[str, str]) -> str:
+    one = inspect.signature(flow).parameters[name]
+    wanted = like(one.annotation)
+    said = [f"allowed: {wanted.words}"] if wanted else []
+    said += [f"default: {one.default}"] if one.default is not one.empty else []
+    limits = f" ({'; '.join(said)})" if said else ""
+    return f"{described.get(name, '')}{limits}".replace("%", "%%")
 
 
 def _add_conf(parser: argparse.ArgumentParser, shipped: Shipped | None) -> None:

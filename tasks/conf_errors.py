@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from tasks.parameters import WORDS
+
 
 class ConfError(ValueError):
     """A conf was refused. `lines` names for each mistake the key, the value and what is allowed."""
@@ -49,7 +51,7 @@ def allowed(schema: Mapping[str, Any]) -> str:
     if kind == "array" or "additionalProperties" in schema:
         return _list_of(schema) if kind == "array" else _names_with(schema["additionalProperties"])
     if kind == "string" and "pattern" in schema:
-        return f"text like {schema['pattern']}"
+        return str(schema.get(WORDS, f"text like {schema['pattern']}"))
     return _KINDS.get(str(kind), str(kind)) + _range(schema)
 
 

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.parameters import INITIAL_RELEASE
+
 DataSetName = Literal[
     "digits",
     "mnist",
@@ -108,6 +110,7 @@ class MetaTrainingConf(StageConf):
     )
     initial_release: str = Field(
         default="",
+        json_schema_extra=INITIAL_RELEASE.schema(),
         description="Release whose meta-params meta-training begins with: a folder, or a URI of "
         "MLflow such as models:/learned-optimizer/3. Empty: they are drawn with the seed.",
     )

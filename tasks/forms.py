@@ -38,7 +38,7 @@ def form_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
             _describe_fields(name, model["properties"])
         else:
             one["title"] = _title(name)
-            one["description"] = " ".join(one.get("description", "").split())
+            one["description"] = _with_limits(" ".join(one.get("description", "").split()), one)
     return form
 
 
@@ -47,11 +47,14 @@ def _describe_fields(section: str, fields: dict[str, dict[str, Any]]) -> None:
         choices = CHOICES.get((section, name))
         if choices is not None:
             _among(field, choices())
-        default = _shown(field.get("default"))
         field["title"] = _title(name)
-        field["description"] = (
-            f"{field['description']} ({_capital(allowed(field))}; default: {default}.)"
-        )
+        field["description"] = _with_limits(field["description"], field)
+
+
+def _with_limits(description: str, field: Mapping[str, Any]) -> str:
+    """Say in the description what is allowed, and what it is where nobody changes it."""
+    default = f"; default: {_shown(field['default'])}" if "default" in field else ""
+    return f"{description} ({_capital(allowed(field))}{default}.)"
 
 
 def _among(field: dict[str, Any], choices: list[str]) -> None:
