@@ -35,7 +35,10 @@ RUN /build/bin/python -m hatchling build --target wheel --directory /dist \
  && /build/bin/uv pip install --python /app/.venv/bin/python --no-cache --no-deps /dist/*.whl
 
 FROM python:${PYTHON}-slim
-RUN useradd --uid 1000 --create-home lopt && install --directory --owner lopt /data
+# Nothing is installed here any more: what the base image would do that with goes (p?p*: its scripts).
+RUN useradd --uid 1000 --create-home lopt && install --directory --owner lopt /data \
+ && rm -rf /usr/local/lib/python*/site-packages/* /usr/local/lib/python*/ensurepip \
+      /usr/local/bin/p?p* /usr/local/bin/wheel
 WORKDIR /app
 COPY --from=build /app/.venv .venv
 COPY requirements.lock ./

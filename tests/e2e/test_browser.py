@@ -1,6 +1,7 @@
 """What an operator does with a browser, done with a real one: Chromium without a screen.
 
-`LOPT_SCREENSHOTS=docs/images/operate` keeps pictures of the pages.
+`LOPT_SCREENSHOTS=docs/images/operate` keeps pictures of the pages. Those there that are not taken
+here (`gate`, `mlflow_run`, `version`) were taken of longer runs by hand, and stay as they are.
 """
 
 import os
@@ -44,8 +45,11 @@ def page() -> Iterator["Page"]:
 def picture(page: "Page", tmp_path: Path) -> Callable[..., None]:
     """A function that keeps a picture of the page, after the time that it takes to be drawn."""
     folder = Path(os.environ.get("LOPT_SCREENSHOTS") or tmp_path)
+    taken: set[str] = set()
 
     def take(name: str, shown: "Page" = page, seconds: float = SECONDS_TO_DRAW) -> None:
+        assert name not in taken, f"{name}.png shows another page already"
+        taken.add(name)
         folder.mkdir(parents=True, exist_ok=True)
         shown.wait_for_timeout(seconds * 1000)
         shown.screenshot(path=folder / f"{name}.png", timeout=MILLISECONDS)
@@ -153,7 +157,7 @@ def follow_to_plots(operator: Operator, page: "Page", picture: Callable[..., Non
     shown.get_by_text("plots", exact=True).first.click()
     shown.get_by_text("scores.png", exact=True).first.click()
     shown.locator("img[src^='blob:']").first.wait_for()
-    picture("mlflow_run", shown)
+    picture("mlflow_plots", shown)
 
 
 def opened_at(address: str, page: "Page") -> "Page":

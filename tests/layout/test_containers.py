@@ -142,6 +142,26 @@ def test_the_last_stage_runs_as_a_user_and_installs_nothing():
     assert not re.search(r"\b(pip|uv|apt-get|hatchling)\b", "\n".join(instructions("RUN", stage)))
 
 
+def test_of_the_base_image_nothing_stays_that_installs_packages(tmp_path: Path):
+    """Its files by their names: what is removed of them by the very command of the last stage."""
+    goes = [
+        *("bin/pip", "bin/pip3", "bin/pip3.11", "bin/wheel"),
+        "lib/python3.11/ensurepip/_bundled/pip-24.0-py3-none-any.whl",
+        "lib/python3.11/site-packages/pip/__main__.py",
+        "lib/python3.11/site-packages/setuptools/__init__.py",
+    ]
+    stays = {"bin/python3.11", "bin/pydoc3", "lib/python3.11/json/__init__.py"}
+    for name in [*goes, *stays]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    last = max(i for i, line in enumerate(INSTRUCTIONS) if line.startswith("FROM "))
+    steps = [step for run in instructions("RUN", INSTRUCTIONS[last:]) for step in run.split("&&")]
+    (removal,) = [step for step in steps if step.strip().startswith("rm ")]
+    subprocess.run(["sh", "-c", removal.replace("/usr/local", str(tmp_path))], check=True)
+    found = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
+    assert found == stays
+
+
 def test_all_that_the_image_copies_is_there_and_in_the_build_context():
     copied = [source for line in instructions("COPY") for source in line.split()[:-1]]
     wanted = [source for source in copied if not source.startswith(("/", "--"))]
