@@ -1,13 +1,16 @@
-"""Write docs/reference.md: every key of a conf, from the models that check confs.
+"""Write docs/reference.md: every key of a conf, from the models that check confs, and every tag.
 
 .venv/bin/python docs/make_reference.py
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from tasks.conf_errors import allowed, field_schema
 from tasks.conf_files import SECTIONS
 from tasks.confs import Conf
+from tasks.deployment_confs import read_deployments
+from tasks.tags import DECLARED, OF_RUNS, OF_VERSIONS, Tag
 
 FILE = Path(__file__).with_name("reference.md")
 
@@ -54,10 +57,41 @@ METRICS = """
 | compare-reports | the same | `evaluation/difference/<learned>/<target>/...` for each learned optimizer |
 """
 
+TAGS = """
+## Tags
+
+By these runs and versions are filtered: in MLflow's list of runs ``tags.`lopt.night` = '2026-11-26T02:00Z'`` finds a night,
+in its list of versions ``tags.gate = 'refused'`` what the gate refused; in Prefect's list of runs a tag is chosen.
+"""
+
 
 def text() -> str:
     """Return the page."""
-    return HEAD + "".join(map(_section, SECTIONS)) + METRICS
+    return HEAD + "".join(map(_section, SECTIONS)) + METRICS + TAGS + _all_tags()
+
+
+def _all_tags() -> str:
+    return (
+        _tags("Runs in MLflow", "run", OF_RUNS)
+        + _tags("Versions in MLflow's registry", "version", OF_VERSIONS)
+        + _tags("Runs and deployments in Prefect", "flow", _of_deployments())
+    )
+
+
+def _tags(title: str, column: str, table: Mapping[str, Tag]) -> str:
+    rows = [f"| `{name}` | {one.where} | {one.meaning} |\n" for name, one in table.items()]
+    return f"\n### {title}\n\n| tag | {column} | meaning |\n|---|---|---|\n" + "".join(rows)
+
+
+def _of_deployments() -> Mapping[str, Tag]:
+    """Tags that deployments give their runs, by the file that declares them."""
+    flows: dict[str, dict[str, None]] = {}
+    for one in read_deployments().deployments:
+        for tag in one.tags:
+            flows.setdefault(tag, {})[one.flow.replace("_", "-")] = None
+    begun = "begun by a form or a schedule, as `conf/operations/deployments.yaml` declares it"
+    kinds = {tag: Tag(", ".join(names), "the same, of this kind") for tag, names in flows.items()}
+    return {DECLARED: Tag("all", begun)} | kinds
 
 
 def _section(name: str) -> str:

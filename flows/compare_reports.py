@@ -7,6 +7,7 @@ from tasks.comparison import merge_reports
 from tasks.parameters import Sources
 from tasks.references import ReportReference
 from tasks.scores import PAGE, log_report
+from tasks.tags import REPORTS
 
 
 @flow(name="compare-reports", flow_run_name=run_names.run_name)
@@ -20,7 +21,7 @@ def compare_reports(reports: Sources, parent_mlflow_run_id: str | None = None) -
     terminal.heading("Comparison")
     with tracking.tracked("compare-reports", {}, parent_mlflow_run_id) as mlflow_run_id:
         merged = merge_reports(reports)
-        tracking.set_tags(mlflow_run_id, {"reports": " ".join(reports)})
+        tracking.set_tags(mlflow_run_id, {REPORTS: " ".join(reports)})
         log_report(mlflow_run_id, merged)
     last_screen.show_scores(merged)
     last_screen.show_page(mlflow_run_id, PAGE)

@@ -11,6 +11,7 @@ from prefect import task
 from tasks import settings, tracking
 from tasks.references import ReportReference, short
 from tasks.scores import FOLDER
+from tasks.tags import RELEASE, RELEASE_DIGEST, SOURCE
 
 if TYPE_CHECKING:
     from lopt.evaluation import Report
@@ -88,7 +89,7 @@ def _newest_run(place: str) -> str:
     digest = _release_digest(place)
     found = tracking.client().search_runs(
         [tracking.experiment_id()],
-        f"tags.`release.0` = '{digest}' and tags.`mlflow.source.name` = 'evaluate-release' "
+        f"tags.`{RELEASE}0` = '{digest}' and tags.`{SOURCE}` = 'evaluate-release' "
         "and attributes.status = 'FINISHED'",
         order_by=["attributes.start_time DESC"],
         max_results=1,
@@ -115,12 +116,13 @@ def _release_digest(place: str) -> str:
         raise SourceError(
             f"{place} is no model version in {settings.tracking_place()}: {error.message}"
         ) from error
-    if "release_digest" not in version.tags:
+    if RELEASE_DIGEST not in version.tags:
         raise SourceError(
-            f"{place} is a model version without the tag release_digest, so lopt has not published "
-            "it. Name one that has it, the folder of a report, or runs:/ID of an evaluation."
+            f"{place} is a model version without the tag {RELEASE_DIGEST}, so lopt has not "
+            "published it. Name one that has it, the folder of a report, or runs:/ID of an "
+            "evaluation."
         )
-    return str(version.tags["release_digest"])
+    return str(version.tags[RELEASE_DIGEST])
 
 
 def _downloaded(uri: str, aside: Path) -> Path:

@@ -13,15 +13,13 @@ from tasks.deployment_confs import (
     read_deployments,
 )
 from tasks.forms import form_schema
+from tasks.tags import DECLARED
 from tasks.work_pools import declare_work_pool
 
 if TYPE_CHECKING:
     from prefect import Flow
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.actions import DeploymentScheduleCreate
-
-DECLARED = "lopt"
-"""Tag of the deployments that the file declares, and of no other."""
 
 
 def declare_deployments() -> list[str]:

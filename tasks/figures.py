@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
-from tasks import code_version, settings, terminal, tracking
+from tasks import code_version, settings, tags, terminal, tracking
 from tasks.cell_orders import OURS, CellOrder, candidate_of
 from tasks.cells import whole_grid
 from tasks.confs import EvaluationConf, FigureConf, MetaTrainingConf
@@ -86,7 +86,7 @@ def log_figure(mlflow_run_id: str, reference: FigureReference) -> None:
     directory = Path(reference.directory)
     tracking.log_files(mlflow_run_id, sorted(directory.iterdir()), FOLDER)
     tracking.set_tags(
-        mlflow_run_id, {"figure": reference.number, "figure_digest": reference.digest}
+        mlflow_run_id, {tags.FIGURE: reference.number, tags.FIGURE_DIGEST: reference.digest}
     )
     numbers = markdown_table(Table(reference.columns, reference.rows))
     create_markdown_artifact(

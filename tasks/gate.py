@@ -10,7 +10,7 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
-from tasks import links, promotion, publication, tracking
+from tasks import links, promotion, publication, tags, tracking
 from tasks.confs import GateConf
 from tasks.errors import may_pass
 from tasks.gate_page import ruling_page, ruling_table
@@ -115,7 +115,7 @@ def announce(decision: Decision, ruling: "Ruling | None", mlflow_run_id: str) ->
     """Say what was decided: on the version, in the MLflow run, and as artifacts in Prefect."""
     page = decision.words if ruling is None else ruling_page(ruling, decision.words)
     _note(decision, ruling)
-    tracking.set_tags(mlflow_run_id, {"gate": _said(decision), "gate.words": decision.words})
+    tracking.set_tags(mlflow_run_id, {tags.GATE: _said(decision), tags.GATE_WORDS: decision.words})
     tracking.client().log_text(mlflow_run_id, page, f"{RULING}/ruling.md")
     create_markdown_artifact(
         page, key=RULING, description=f"{_said(decision)}: {decision.version.name}"
@@ -163,17 +163,17 @@ def _note(decision: Decision, ruling: "Ruling | None") -> None:
     """Write the decision on the version: tags to filter by, and the end of its model card."""
     client, version = tracking.client(), decision.version
     number = str(version.version)
-    tags = {
-        "gate": _said(decision),
-        "gate.champion": NOTHING if decision.champion is None else str(decision.champion),
+    said = {
+        tags.GATE: _said(decision),
+        tags.GATE_CHAMPION: NOTHING if decision.champion is None else str(decision.champion),
     }
     # What the gate had said before stays where a person does not ask it.
     if ruling is not None:
         from lopt.evaluation.words import gap_text
 
-        tags["gate.reasons"] = " ".join(decision.reasons)
-        tags["gate.difference"] = gap_text(ruling.mean)
-    for key, value in tags.items():
+        said[tags.GATE_REASONS] = " ".join(decision.reasons)
+        said[tags.GATE_DIFFERENCE] = gap_text(ruling.mean)
+    for key, value in said.items():
         client.set_model_version_tag(version.name, number, key, value[:LONGEST])
     lines = [decision.words, *decision.reasons]
     publication.append_to_card(version, CARD_HEADING, "\n".join(f"* {line}" for line in lines))

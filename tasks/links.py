@@ -8,12 +8,11 @@ from prefect.artifacts import create_link_artifact
 from prefect.runtime import flow_run
 from prefect.utilities.urls import url_for
 
-from tasks import settings
+from tasks import settings, tags
 
 UI_VARIABLE = "LOPT_MLFLOW_UI_URL"
 """Where a browser finds MLflow, if that is not where flows do."""
-NOTE_TAG = "mlflow.note.content"
-NOTE = "[Flow run"
+NOTE_BEGINS = "[Flow run"
 """What our note of a run begins with."""
 NO_TAGS: Mapping[str, str] = {}
 
@@ -66,10 +65,10 @@ def tags_of_flow_run(before: Mapping[str, str] = NO_TAGS) -> dict[str, str | Non
     `before` are those of a run that is resumed, where a note of somebody else stays.
     """
     page = flow_run_page()
-    tags = {"prefect.flow_run_id": flow_run.get_id(), "prefect.flow_run_url": page}
-    if not before.get(NOTE_TAG, NOTE).startswith(NOTE):
-        return tags
-    return {**tags, NOTE_TAG: page and f"{NOTE} {flow_run.get_name()} in Prefect]({page})"}
+    ids = {tags.FLOW_RUN_ID: flow_run.get_id(), tags.FLOW_RUN_URL: page}
+    if not before.get(tags.NOTE, NOTE_BEGINS).startswith(NOTE_BEGINS):
+        return ids
+    return {**ids, tags.NOTE: page and f"{NOTE_BEGINS} {flow_run.get_name()} in Prefect]({page})"}
 
 
 def show_mlflow_run(experiment_id: str, mlflow_run_id: str) -> None:

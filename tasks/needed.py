@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from tasks import tracking
 from tasks.releases import logged_model_id
+from tasks.tags import RELEASE_DIGEST
 
 
 class Needed(NamedTuple):
@@ -46,7 +47,7 @@ def needed() -> Needed:
     places = {client.get_model_version_download_uri(v.name, str(v.version)) for v in versions}
     kept = {one.run_id for one in versions if (one.name, str(one.version)) in aliased}
     return Needed(
-        releases=frozenset(_texts(one.tags.get("release_digest") for one in versions)),
+        releases=frozenset(_texts(one.tags.get(RELEASE_DIGEST) for one in versions)),
         logged_models=frozenset(_texts(models)),
         places=tuple(sorted(place.rstrip("/") for place in _texts(places))),
         runs=frozenset(_texts(one.run_id for one in versions)),

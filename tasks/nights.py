@@ -14,16 +14,11 @@ from prefect.runtime import flow_run
 from tasks import promotion, settings, tracking
 from tasks.confs import MetaTrainingConf, NightConf, PublicationConf
 from tasks.locks import locked
+from tasks.tags import NIGHT, NIGHT_BEGAN_WITH, NIGHT_DONE
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-NIGHT = "lopt.night"
-"""Tag of the night's run in MLflow: the time that it was scheduled for."""
-FROM = "lopt.night_began_with"
-"""Tag: which release its meta-training began with."""
-DONE = "lopt.night_done"
-"""Tag: what became of it, once the gate has ruled."""
 NEW = "new"
 SCHEDULE = "schedule"
 
@@ -68,7 +63,9 @@ def tonight(at: str = SCHEDULE) -> Night:
     if run is None:
         return night
     tags = run.data.tags
-    return Night(scheduled, str(run.info.run_id), tags.get(FROM), done=DONE in tags)
+    return Night(
+        scheduled, str(run.info.run_id), tags.get(NIGHT_BEGAN_WITH), done=NIGHT_DONE in tags
+    )
 
 
 @contextmanager
@@ -126,12 +123,12 @@ def begun_with(conf: MetaTrainingConf, release: str) -> MetaTrainingConf:
 
 def tags(night: Night, release: str) -> dict[str, str]:
     """Return what a night's run says from its first moment: which it is, and where it begins."""
-    return {NIGHT: night.name, FROM: release or NEW}
+    return {NIGHT: night.name, NIGHT_BEGAN_WITH: release or NEW}
 
 
 def note_done(mlflow_run_id: str, words: str) -> None:
     """Note what became of the challenger: the night is not done again."""
-    tracking.set_tags(mlflow_run_id, {DONE: words})
+    tracking.set_tags(mlflow_run_id, {NIGHT_DONE: words})
 
 
 def _time(at: str) -> datetime:

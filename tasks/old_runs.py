@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tasks import tracking
+from tasks import tags, tracking
 from tasks.needed import Needed, all_pages
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
-EMPTIED = "lopt.files_removed"
 """Tag of a run whose files are gone: since when."""
 OVER = ("FINISHED", "FAILED", "KILLED")
 DAY = 86_400_000
@@ -55,7 +54,9 @@ def empty(mlflow_run_id: str) -> None:
     client = tracking.client()
     place = client.get_run(mlflow_run_id).info.artifact_uri
     get_artifact_repository(place).delete_artifacts()
-    client.set_tag(mlflow_run_id, EMPTIED, datetime.now(UTC).isoformat(timespec="milliseconds"))
+    client.set_tag(
+        mlflow_run_id, tags.EMPTIED, datetime.now(UTC).isoformat(timespec="milliseconds")
+    )
 
 
 def bytes_of(run: "Run") -> int:
@@ -80,7 +81,7 @@ def _runs(asked: str) -> "list[Run]":
 
 def _is_empty(run: "Run") -> bool:
     """Return whether a run was emptied since it has ended, for it may have been gone on with."""
-    since = run.data.tags.get(EMPTIED)
+    since = run.data.tags.get(tags.EMPTIED)
     return (
         since is not None and datetime.fromisoformat(since).timestamp() * 1000 > run.info.end_time
     )
@@ -88,12 +89,12 @@ def _is_empty(run: "Run") -> bool:
 
 def _is_ours(run: "Run") -> bool:
     """Return whether a flow made it, and not a person who logs to the same experiment."""
-    return "lock_sha256" in run.data.tags
+    return tags.LOCK in run.data.tags
 
 
 def _first(run: "Run") -> "Run":
     """Return the run of the cycle that a run is a part of, which may be itself."""
-    while (above := tracking.run_or_none(run.data.tags.get(tracking.PARENT_TAG))) is not None:
+    while (above := tracking.run_or_none(run.data.tags.get(tags.PARENT))) is not None:
         run = above
     return run
 
@@ -109,7 +110,7 @@ def _may_go(cycle: "Run", before: float, waiting: set[str], keep: Needed) -> boo
 
 def _with_parts(cycle: "Run") -> "Iterator[Run]":
     yield cycle
-    for part in _runs(f"tags.`{tracking.PARENT_TAG}` = '{cycle.info.run_id}'"):
+    for part in _runs(f"tags.`{tags.PARENT}` = '{cycle.info.run_id}'"):
         yield from _with_parts(part)
 
 
@@ -118,4 +119,4 @@ def _is_over(run: "Run", before: float) -> bool:
 
 
 def _releases(run: "Run") -> set[str]:
-    return {value for tag, value in run.data.tags.items() if tag.startswith("release.")}
+    return {value for tag, value in run.data.tags.items() if tag.startswith(tags.RELEASE)}

@@ -12,14 +12,11 @@ from datetime import UTC, datetime
 from tasks import settings, tracking
 from tasks.locks import locked
 from tasks.references import ModelVersionReference
+from tasks.tags import REPLACES, ROLLED_BACK
 from tasks.tracking_store import is_code
 
 LIMIT = "lopt-promotion"
 """Prefect's limit for those who move an alias on several machines; `make up` declares it."""
-REPLACES = "lopt.replaces"
-"""Tag, with the alias after it: the version that had the alias before."""
-ROLLED_BACK = "lopt.rolled_back"
-"""Tag, with the alias after it: when the alias was moved back to what it was on before."""
 CHALLENGER = "challenger"
 """Alias of the version that was compared with the champion last."""
 NOTHING = "nothing"
@@ -58,7 +55,7 @@ def rival(version: ModelVersionReference) -> int | None:
     found = holder(version.name, version.alias)
     if found != version.version:
         return found
-    said = _tags(version.name, found).get(_key(REPLACES, version.alias), NOTHING)
+    said = _tags(version.name, found).get(f"{REPLACES}{version.alias}", NOTHING)
     return int(said) if said.isdecimal() else None
 
 
@@ -127,7 +124,7 @@ def to_roll_back(name: str, alias: str, to: str) -> tuple[int, ModelVersionRefer
     now = holder(name, alias)
     if now is None:
         raise RollBackError(f"Nothing in the registry is {name}@{alias}: nothing to roll back.")
-    said = _tags(name, now).get(_key(REPLACES, alias), NOTHING) if to == PREVIOUS else to
+    said = _tags(name, now).get(f"{REPLACES}{alias}", NOTHING) if to == PREVIOUS else to
     if not said.isdecimal():
         raise RollBackError(
             f"{name}@{alias} is version {now}, which has replaced {said}: it is not known what to "
@@ -154,7 +151,7 @@ def roll_back(version: ModelVersionReference, expected: int) -> None:
         client, now = tracking.client(), datetime.now(UTC).isoformat(timespec="seconds")
         client.set_registered_model_alias(version.name, version.alias, str(version.version))
         # Last: it is a note on what has been done.
-        key = _key(ROLLED_BACK, version.alias)
+        key = f"{ROLLED_BACK}{version.alias}"
         client.set_model_version_tag(version.name, str(expected), key, now)
 
 
@@ -184,7 +181,7 @@ def _move(version: ModelVersionReference, found: int | None) -> None:
     client = tracking.client()
     if found != version.version:
         replaced = NOTHING if found is None else str(found)
-        key = _key(REPLACES, version.alias)
+        key = f"{REPLACES}{version.alias}"
         client.set_model_version_tag(version.name, str(version.version), key, replaced)
     client.set_registered_model_alias(version.name, version.alias, str(version.version))
 
@@ -200,10 +197,6 @@ def _alone() -> Iterator[None]:
 
             kept.enter_context(concurrency(LIMIT))
         yield
-
-
-def _key(tag: str, alias: str) -> str:
-    return f"{tag}.{alias}"
 
 
 def _tags(name: str, version: int) -> dict[str, str]:

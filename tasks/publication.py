@@ -14,6 +14,7 @@ from tasks.references import ModelVersionReference, ReleaseReference, short
 from tasks.releases import LOGGED_MODEL, logged_model_id
 from tasks.score_page import score_page
 from tasks.scores import metric_name
+from tasks.tags import GATE, GATE_REASONS, HELD_OUT_DIFFERENCE, RELEASE_DIGEST
 from tasks.tracking_store import is_code
 
 NO_REPORT = "none"
@@ -43,7 +44,7 @@ def register_release(
         conf.model_name,
         uri,
         run_id=release.mlflow_run_id,
-        tags={"release_digest": release.digest, **_comparison(report)},
+        tags={RELEASE_DIGEST: release.digest, **_comparison(report)},
         model_id=logged_model_id(uri),
     )
     found = _reference(conf, int(version.version))
@@ -134,10 +135,10 @@ def refuse_refused(conf: PublicationConf, release: ReleaseReference) -> None:
     if version is None:
         return
     tags = tracking.client().get_model_version(version.name, str(version.version)).tags
-    if tags.get("gate") == "refused":
+    if tags.get(GATE) == "refused":
         raise RefusedReleaseError(
             f"The release {release.digest[:12]} is {version.name} version {version.version}, which "
-            f"the gate has refused: {tags.get('gate.reasons', '')} To make it {conf.alias} all the "
+            f"the gate has refused: {tags.get(GATE_REASONS, '')} To make it {conf.alias} all the "
             f"same: `python -m flows.promote_release --version {version.version} --force`."
         )
 
@@ -178,7 +179,7 @@ def _logged_already(release: ReleaseReference) -> str | None:
 
 def _registered(conf: PublicationConf, release: ReleaseReference) -> ModelVersionReference | None:
     """Return the newest version that is this release, `None` for none."""
-    asked = f"name = '{conf.model_name}' and tags.release_digest = '{release.digest}'"
+    asked = f"name = '{conf.model_name}' and tags.{RELEASE_DIGEST} = '{release.digest}'"
     numbers = [int(one.version) for one in tracking.client().search_model_versions(asked)]
     return _reference(conf, max(numbers)) if numbers else None
 
@@ -220,4 +221,6 @@ def _comparison(report: str) -> dict[str, str]:
     read = Report.read(Path(report))
     others = [name for name in read.optimizers if name != OURS]
     gaps = {name: held_out_difference(read, OURS, name, SINGLE) for name in others}
-    return {f"held_out_difference.{metric_name(name)}": gap_text(gap) for name, gap in gaps.items()}
+    return {
+        f"{HELD_OUT_DIFFERENCE}{metric_name(name)}": gap_text(gap) for name, gap in gaps.items()
+    }

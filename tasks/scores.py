@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
-from tasks import code_version, tracking
+from tasks import code_version, tags, tracking
 from tasks.references import ReportReference
 from tasks.score_page import score_page
 from tasks.score_table import MEASURE
@@ -41,7 +41,7 @@ def log_report(mlflow_run_id: str, reference: ReportReference) -> None:
     with tempfile.TemporaryDirectory() as plots:
         tracking.log_files(mlflow_run_id, write_plots(report, Path(plots)), "plots")
     # Last, for by these a report is looked for.
-    tracking.set_tags(mlflow_run_id, {"report": report.digest, **_releases(report)})
+    tracking.set_tags(mlflow_run_id, {tags.REPORT: report.digest, **_releases(report)})
     create_markdown_artifact(markdown, key="scores", description="Scores of all optimizers")
 
 
@@ -77,7 +77,9 @@ def _batches(values: dict[str, float]) -> Iterator[tuple[int, dict[str, float]]]
 def _releases(report: "Report") -> dict[str, str]:
     """Return as tags which releases a report is of, by which it is found again."""
     return {
-        f"release.{number}": report.facts.get(f"{ours}/release", report.facts.get("release", ""))
+        f"{tags.RELEASE}{number}": report.facts.get(
+            f"{ours}/release", report.facts.get("release", "")
+        )
         for number, ours in enumerate(report.ours)
     }
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from prefect.runtime import flow_run
 
-from tasks import code_version, links, terminal, tracking_store
+from tasks import code_version, links, tags, terminal, tracking_store
 from tasks.confs import StageConf
 from tasks.links import NO_TAGS
 from tasks.stopping import stop_behind
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 EXPERIMENT = tracking_store.EXPERIMENT
-PARENT_TAG = "mlflow.parentRunId"
 LARGEST_BATCH = 1000
 
 
@@ -166,29 +165,29 @@ def log_files(mlflow_run_id: str, paths: Sequence[Path], folder: str | None = No
 def _create(
     name: str, confs: Mapping[str, StageConf], parent: str | None, more: Mapping[str, str]
 ) -> str:
-    tags = {
-        "mlflow.source.name": name,
-        "git_commit": code_version.git_commit(),
-        "git_dirty": code_version.git_dirty(),
-        "lock_sha256": code_version.lock_digest(),
+    said = {
+        tags.SOURCE: name,
+        tags.GIT_COMMIT: code_version.git_commit(),
+        tags.GIT_DIRTY: code_version.git_dirty(),
+        tags.LOCK: code_version.lock_digest(),
         **links.tags_of_flow_run(),
-        PARENT_TAG: parent,
+        tags.PARENT: parent,
     }
     # What it is looked for by is there from the first moment.
     run = client().create_run(
         experiment_id(), run_name=flow_run.get_name() or name, tags=dict(more)
     )
-    set_tags(run.info.run_id, tags)
+    set_tags(run.info.run_id, said)
     log_params(run.info.run_id, confs)
     return str(run.info.run_id)
 
 
 def _reopen(run: "Run", parent: str | None) -> str:
     mlflow_run_id = str(run.info.run_id)
-    _bury(run.data.tags.get(PARENT_TAG))
+    _bury(run.data.tags.get(tags.PARENT))
     client().update_run(mlflow_run_id, status="RUNNING")
     links_back = links.tags_of_flow_run(run.data.tags)
-    set_tags(mlflow_run_id, {PARENT_TAG: parent, **links_back, "lopt.resumed": True})
+    set_tags(mlflow_run_id, {tags.PARENT: parent, **links_back, tags.RESUMED: True})
     return mlflow_run_id
 
 
@@ -197,11 +196,11 @@ def adopt(mlflow_run_id: str | None, parent: str | None) -> None:
     run = None if parent is None else run_or_none(mlflow_run_id)
     if run is None:
         return
-    before = run.data.tags.get(PARENT_TAG)
+    before = run.data.tags.get(tags.PARENT)
     cycle = run_or_none(before)
     if before and (cycle is None or cycle.info.status != "FINISHED"):
         _bury(before)
-        set_tags(str(mlflow_run_id), {PARENT_TAG: parent})
+        set_tags(str(mlflow_run_id), {tags.PARENT: parent})
 
 
 def _bury(mlflow_run_id: str | None) -> None:
@@ -213,7 +212,7 @@ def _bury(mlflow_run_id: str | None) -> None:
 
 
 def _running_parts(mlflow_run_id: str) -> list[str]:
-    asked = f"tags.`{PARENT_TAG}` = '{mlflow_run_id}' and attributes.status = 'RUNNING'"
+    asked = f"tags.`{tags.PARENT}` = '{mlflow_run_id}' and attributes.status = 'RUNNING'"
     return [run.info.run_id for run in client().search_runs([experiment_id()], asked)]
 
 

@@ -62,7 +62,7 @@ def let_them_end(processes: list["subprocess.Popen[str]"], uri: str) -> int:
     import mlflow
 
     from lopt.loading import load
-    from tasks import promotion
+    from tasks.tags import REPLACES
 
     before, loaded = mlflow.get_tracking_uri(), 0
     mlflow.set_tracking_uri(uri)
@@ -70,7 +70,7 @@ def let_them_end(processes: list["subprocess.Popen[str]"], uri: str) -> int:
     try:
         while any(process.poll() is None for process in processes):
             versions = client.search_model_versions(f"name = '{MODEL}'")
-            if any(promotion.REPLACES + ".champion" in one.tags for one in versions) and (
+            if any(REPLACES + "champion" in one.tags for one in versions) and (
                 "champion" in client.get_registered_model(MODEL).aliases
             ):
                 assert load(CHAMPION).provenance is not None
@@ -118,6 +118,7 @@ def assert_each_was_champion_once(uri: str, before: Container[int] = ()) -> None
     from mlflow import MlflowClient
 
     from tasks import promotion
+    from tasks.tags import REPLACES
 
     client = MlflowClient(uri)
     versions = {number: one for number, one in versions_of(uri).items() if number not in before}
@@ -126,7 +127,7 @@ def assert_each_was_champion_once(uri: str, before: Container[int] = ()) -> None
     met, said = [], str(client.get_model_version_by_alias(MODEL, "champion").version)
     while said.isdecimal() and int(said) not in before:
         met.append(int(said))
-        said = versions[int(said)].tags[f"{promotion.REPLACES}.champion"]
+        said = versions[int(said)].tags[f"{REPLACES}champion"]
     assert said == promotion.NOTHING or int(said) in before
     assert sorted(met) == sorted(versions)
 

@@ -180,6 +180,24 @@ def test_the_version_says_how_it_compares_and_where_it_came_from(
     assert f'lopt.load("models:/learned-optimizer/{version.version}")' in version.description
 
 
+def test_every_tag_of_runs_and_versions_is_in_the_reference(
+    versions: list[ModelVersionReference], runs: dict[str, list[Any]]
+) -> None:
+    from tasks import tags, tracking
+
+    set_here: set[str] = set().union(*(run.data.tags for found in runs.values() for run in found))
+    ours = {name for name in set_here if not name.startswith("mlflow.")}
+    assert tags.unknown(ours, tags.OF_RUNS) == set()
+    of_all = {
+        name for name, tag in tags.OF_RUNS.items() if tag.where in {"all", "parts of a cycle"}
+    }
+    assert of_all | {tags.GIT_COMMIT, tags.GIT_DIRTY, tags.REPORT, f"{tags.RELEASE}0"} <= set_here
+    for version in versions:
+        found = tracking.client().get_model_version("learned-optimizer", str(version.version)).tags
+        assert tags.unknown(set(found), tags.OF_VERSIONS) == set()
+        assert {tags.RELEASE_DIGEST, f"{tags.REPLACES}champion"} <= set(found)
+
+
 def test_a_release_says_which_run_confs_and_ensemble_made_it(
     home: Path, versions: list[ModelVersionReference], conf: Conf, runs: dict[str, list[Any]]
 ) -> None:

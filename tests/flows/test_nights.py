@@ -291,6 +291,19 @@ def test_what_is_no_night_is_refused(nights: Nights, at: str) -> None:
         nightly_retraining(**nights.parts, at=at)
 
 
+def test_every_tag_of_nights_and_of_what_came_of_them_is_in_the_reference(nights: Nights) -> None:
+    from tasks import tags, tracking
+
+    client = tracking.client()
+    runs = client.search_runs([tracking.experiment_id()])
+    found = {name for run in runs for name in run.data.tags if not name.startswith("mlflow.")}
+    assert tags.unknown(found, tags.OF_RUNS) == set()
+    assert {tags.NIGHT, tags.NIGHT_BEGAN_WITH, tags.NIGHT_DONE, tags.GATE, tags.GATE_WORDS} <= found
+    found = set(tags_of(champion()))
+    assert tags.unknown(found, tags.OF_VERSIONS) == set()
+    assert {tags.RELEASE_DIGEST, tags.GATE, tags.GATE_CHAMPION} <= found
+
+
 def test_who_is_rolled_back_to_is_whom_the_champion_replaced(nights: Nights) -> None:
     from flows.roll_back import roll_back
 

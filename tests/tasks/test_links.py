@@ -1,6 +1,6 @@
 import pytest
 
-from tasks import links
+from tasks import links, tags
 
 RUN = "#/experiments/1/runs/0a1b?workflowType=machine_learning"
 
@@ -59,7 +59,7 @@ def test_a_note_of_a_person_stays_where_a_run_is_resumed_and_ours_is_renewed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(links, "flow_run_page", lambda: "http://127.0.0.1:4200/runs/flow-run/new")
-    for before in ({}, {links.NOTE_TAG: "[Flow run old in Prefect](http://127.0.0.1/old)"}):
-        assert "/new" in str(links.tags_of_flow_run(before)[links.NOTE_TAG])
-    told = links.tags_of_flow_run({links.NOTE_TAG: "Too noisy, see seed 3."})
-    assert links.NOTE_TAG not in told
+    for before in ({}, {tags.NOTE: "[Flow run old in Prefect](http://127.0.0.1/old)"}):
+        assert "/new" in str(links.tags_of_flow_run(before)[tags.NOTE])
+    told = links.tags_of_flow_run({tags.NOTE: "Too noisy, see seed 3."})
+    assert tags.NOTE not in told

@@ -4,10 +4,11 @@ import time
 
 import pytest
 
-from tasks import old_runs, run_choice, tracking
+from tasks import run_choice, tracking
 from tasks.confs import MetaTrainingConf, RetentionConf
 from tasks.leftovers import FILES, leftovers, remove
 from tasks.needed import needed
+from tasks.tags import EMPTIED
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("home")]
 
@@ -54,7 +55,7 @@ def test_files_go_and_all_else_stays() -> None:
     assert files(young) == ["page.html", "plots"]
     run = tracking.client().get_run(old)
     assert run.data.metrics == {"score": 2.0}
-    assert run.data.tags[old_runs.EMPTIED].startswith("20")
+    assert run.data.tags[EMPTIED].startswith("20")
     assert found() == set()
 
 
@@ -122,6 +123,6 @@ def test_what_is_logged_when_a_run_is_gone_on_with_goes_in_its_turn() -> None:
         tracking.client().log_text(mlflow_run_id, "again", "page.html")
     assert found() == set()
     client = tracking.client()
-    client.set_tag(mlflow_run_id, old_runs.EMPTIED, "2020-01-01T00:00:00.000+00:00")
+    client.set_tag(mlflow_run_id, EMPTIED, "2020-01-01T00:00:00.000+00:00")
     end(mlflow_run_id, 51)
     assert found() == {mlflow_run_id}
