@@ -1,0 +1,96 @@
+"""What becomes of cells whose Dask worker is killed: they are computed by another, or named."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tasks import cells
+from tasks.cell_orders import CellOrder
+from tasks.evaluation_targets import TargetReference
+from tests.flows.test_cells import CONF, evaluated, orders_of
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("default"),
+    pytest.mark.timeout(1200),
+]
+
+DASK = CONF.model_copy(update={"task_runner": "dask", "max_workers": 2})
+ROSENBROCK = TargetReference(name="papers/rosenbrock", steps=4, record_every=2)
+NAMES = ("Adam", "RMSProp", "SGD+momentum", "Lion", "AdamW", "SGD+momentum+cosine")
+
+
+class Killer(threading.Thread):
+    """Sends SIGKILL to whoever computes a cell, the first time or whenever it is begun."""
+
+    def __init__(self, order: CellOrder, most: int) -> None:
+        super().__init__(daemon=True)
+        self.lock = str(order.directory.with_name(f"{order.directory.name}.begun") / "lock")
+        self.most = most
+        self.killed: list[int] = []
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        while len(self.killed) < self.most and not self.over.wait(0.02):
+            for process in psutil.Process().children(recursive=True):
+                if self._computes(process):
+                    process.kill()
+                    self.killed.append(process.pid)
+                    process.wait(60)
+
+    def _computes(self, process: psutil.Process) -> bool:
+        try:
+            return any(one.path == self.lock for one in process.open_files())
+        except psutil.NoSuchProcess:
+            return False
+
+
+@pytest.fixture
+def kill(
+    home: Path, server: str, jax_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Killer]]:
+    """A function that begins to kill whoever computes a cell."""
+    del home, server
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(jax_cache))
+    begun: list[Killer] = []
+
+    def kill(order: CellOrder, most: int) -> Killer:
+        begun.append(Killer(order, most))
+        begun[-1].start()
+        return begun[-1]
+
+    yield kill
+    for killer in begun:
+        killer.over.set()
+        killer.join()
+
+
+def times(orders: list[CellOrder]) -> list[int]:
+    """When each finished cell was written."""
+    return [order.directory.stat().st_mtime_ns for order in orders if order.directory.is_dir()]
+
+
+def test_a_cell_whose_worker_is_killed_is_computed_by_another(kill) -> None:
+    orders = orders_of(ROSENBROCK, NAMES, "killed once")
+    killer = kill(orders[0], most=1)
+    assert evaluated(DASK, orders) == []
+    assert len(killer.killed) == 1
+    assert all(cells.find_cell(order) is not None for order in orders)
+
+
+def test_a_cell_that_kills_every_worker_is_named_and_loses_no_other(kill) -> None:
+    orders = orders_of(ROSENBROCK, NAMES, "killed always")
+    killer = kill(orders[0], most=100)
+    (failure,) = evaluated(DASK, orders)
+    killer.over.set()
+    assert len(killer.killed) > 1
+    assert (failure.target, failure.optimizer) == ("papers/rosenbrock", "Adam")
+    assert "has died" in failure.reason
+    assert [order.directory.is_dir() for order in orders] == [False] + [True] * 5
+    before = times(orders)
+    assert evaluated(DASK, orders) == []
+    assert times(orders[1:]) == before
+    assert cells.find_cell(orders[0]) is not None
