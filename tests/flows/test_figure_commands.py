@@ -1,6 +1,7 @@
-"""Every figure by its own command line and conf, only shorter; what is seen of it and kept."""
+"""Figures by their own command lines and confs, only shorter; what is seen of it and kept."""
 
 import runpy
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -84,13 +85,18 @@ def command(released: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> Cal
 
     monkeypatch.setattr(Figure, "savefig", remembered)
 
-    def command(name: str, *changes: str, with_release: bool = True) -> Figured:
+    def command(name: str, *changes: str) -> Figured:
         options = [part for change in changes for part in ("--set", change)]
-        given = ["--release", str(released)] if with_release else []
-        program = ["reproduce_figure", "--figure", name, *given, *options]
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", program)
-            runpy.run_module("flows.reproduce_figure", run_name="__main__", alter_sys=True)
+        given = ["--figure", name, "--release", str(released)]
+        program = ["reproduce_figure", *given, *options]
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(sys, "argv", program)
+                runpy.run_module("flows.reproduce_figure", run_name="__main__", alter_sys=True)
+        finally:
+            # A command has its own answer to SIGTERM, and the tests that follow have another.
+            signal.signal(signal.SIGTERM, before)
         number = name.partition("-")[0]
         pictures = [path for path in saved if path.name == f"figure_{number}.png"]
         return kept(number, saved[pictures[-1]])
@@ -188,23 +194,6 @@ def test_figure_4_has_new_kinds_of_problems_and_each_baseline_s_best_rate(comman
     holds_every_loss(figured, optimizers, targets)
     adam = figured.tables["finals"].query("optimizer == 'Adam'")
     assert set(adam["learning_rate"].round(6)) == {1e-3, 3e-3, 1e-2, 3e-2, 1e-1}
-
-
-@slow
-def test_figure_6_has_curves_and_the_difference_that_a_feature_makes(command) -> None:
-    two = "figure.only=[full, no attention]"
-    small = "meta_training.architecture_options={hidden_sizes: [2]}"
-    figured = command("6", two, small, *LENGTHS, *TRAINED_BRIEFLY, with_release=False)
-    curves, differences = figured.labels
-    assert curves == LOSS
-    assert differences[0].startswith("mean log10(loss / initial loss), minus that of full\n")
-    assert figured.titles[0] == "a ConvNet of two layers\ndigits/convnet"
-    targets = list(dict.fromkeys(figured.tables["curves"]["target"]))
-    assert targets[0] == "digits/convnet"
-    assert len(targets) > 2
-    assert all(name.startswith("held_out/") for name in targets[1:])
-    holds_every_loss(figured, ["full", "no attention", "Adam"], targets)
-    assert set(figured.tables["differences"]["optimizer"]) == {"no attention", "Adam"}
 
 
 @slow
