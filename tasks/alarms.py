@@ -3,8 +3,6 @@
 import os
 from typing import TYPE_CHECKING, Any
 
-from prefect.logging.loggers import flow_run_logger
-
 from tasks.settings import without_passwords
 
 if TYPE_CHECKING:
@@ -23,6 +21,9 @@ def report(flow: "Flow[..., Any]", flow_run: "FlowRun", state: "State[Any]") -> 
     A run that is interrupted goes on, and is no failure. One that is given up is told of by whoever
     gives it up.
     """
+    # Not above: `make up` and `make down` import this, and set what Prefect reads when imported.
+    from prefect.logging.loggers import flow_run_logger
+
     said = f"{flow.name} {flow_run.name}: {state.name}. {state.message or ''}".strip()
     text = without_passwords(said)
     logger = flow_run_logger(flow_run, flow)

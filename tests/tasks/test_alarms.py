@@ -1,42 +1,20 @@
 """Whoever is to be told of a failed night is told, and of no password."""
 
-import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tasks import alarms
-from tests.local_server import serving
-
-
-class Chat:
-    """Stands where a chat program's webhook would."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-        self.status = 200
+from tests.chats import Chat, chatting
 
 
 @pytest.fixture
 def chat(monkeypatch: pytest.MonkeyPatch) -> Iterator[Chat]:
-    found = Chat()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            found.told.append(json.loads(body)["text"])
-            self.send_response(found.status)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    with serving(Handler) as address:
-        monkeypatch.setenv(alarms.WEBHOOK_VARIABLE, f"{address}/hooks/secret-token")
+    with chatting() as found:
+        monkeypatch.setenv(alarms.WEBHOOK_VARIABLE, found.address)
         yield found
 
 
@@ -55,7 +33,8 @@ def test_a_flow_that_fails_tells_the_webhook_and_its_log(
 
     lines: list[str] = []
     # Prefect's own would start a server to send the line to.
-    monkeypatch.setattr(alarms, "flow_run_logger", lambda *_: SimpleNamespace(error=lines.append))
+    logger = SimpleNamespace(error=lines.append)
+    monkeypatch.setattr("prefect.logging.loggers.flow_run_logger", lambda *_: logger)
     flow: Any = SimpleNamespace(name="nightly")
     alarms.report(flow, RUN, Failed(message="http://me:secret@mlflow is away"))
     assert chat.told == lines == ["nightly night: Failed. http://mlflow is away"]

@@ -87,3 +87,12 @@ def test_deployments_are_declared_only_where_a_server_is_known(
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     with pytest.raises(ServersError, match="make up, or set PREFECT_API_URL"):
         commands.declare()
+
+
+def test_prefect_is_imported_only_when_the_environment_says_which_server_to_ask() -> None:
+    """It reads its settings then, and would start a server of its own on the same database."""
+    code = "import sys, tasks.servers.__main__, tasks.servers.commands; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.split())
+    assert "tasks.servers.interrupted" in loaded
+    assert "prefect" not in loaded
