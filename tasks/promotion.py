@@ -17,6 +17,8 @@ from tasks.tracking_store import is_code
 
 LIMIT = "lopt-promotion"
 """Prefect's limit for those who move an alias on several machines; `make up` declares it."""
+LEASE_SECONDS = 60.0
+"""After how long others need not wait any more for one that was killed; Prefect takes no less."""
 CHALLENGER = "challenger"
 """Alias of the version that was compared with the champion last."""
 NOTHING = "nothing"
@@ -195,7 +197,7 @@ def _alone() -> Iterator[None]:
         if os.environ.get("PREFECT_API_URL"):
             from prefect.concurrency.sync import concurrency
 
-            kept.enter_context(concurrency(LIMIT))
+            kept.enter_context(concurrency(LIMIT, lease_duration=LEASE_SECONDS))
         yield
 
 

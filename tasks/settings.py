@@ -9,6 +9,8 @@ from tasks.servers import running
 
 HOME_VARIABLE = "LOPT_HOME"
 REPOSITORY = Path(__file__).resolve().parent.parent
+LEASES = "prefect.server.concurrency.lease_storage.filesystem"
+"""Where Prefect's server remembers who has a place of a concurrency limit."""
 
 
 def home() -> Path:
@@ -152,6 +154,9 @@ def defaults() -> dict[str, str]:
         # 20 s by default, which a cold start on a busy machine does not keep.
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # On disk: of those in its memory a server that was killed would never free the places, and
+        # Prefect ends a run whose lease is not known any more.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES,
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         # This user interface calls nobody outside; the newer one does, at every page.
         "PREFECT_SERVER_UI_V2_ENABLED": "false",
