@@ -1,20 +1,35 @@
 """One home whose servers are up for all tests that need them."""
 
+import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tasks.alarms import WEBHOOK_VARIABLE
+from tests.chats import Chat, chatting
 from tests.e2e.operators import Operator, free_port
 
 
 @pytest.fixture(scope="session")
-def operator() -> Iterator[Operator]:
-    """An operator who has done `make up`."""
+def chat() -> Iterator[Chat]:
+    """Whom the operator has told of failed nights."""
+    with chatting() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def operator(chat: Chat) -> Iterator[Operator]:
+    """An operator who has done `make up`, with all secrets in the environment that there may be."""
+    given = {
+        WEBHOOK_VARIABLE: chat.address,
+        "AWS_ACCESS_KEY_ID": secrets.token_hex(16),
+        "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16),
+    }
     # pytest's own folders have names too long for a socket on some machines.
     with tempfile.TemporaryDirectory(prefix="lopt-") as home:
-        found = Operator(Path(home), free_port(), free_port())
+        found = Operator(Path(home), free_port(), free_port(), given)
         try:
             found.up()
             yield found

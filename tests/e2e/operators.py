@@ -1,12 +1,14 @@
 """What an operator has: a home, two ports, `make up` and `make down`, and Prefect's API."""
 
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import httpx
@@ -22,6 +24,8 @@ class Operator(NamedTuple):
     home: Path
     prefect_port: int
     mlflow_port: int
+    given: Mapping[str, str] = MappingProxyType({})
+    """What the environment of all commands has besides."""
 
     @property
     def prefect(self) -> str:
@@ -33,9 +37,20 @@ class Operator(NamedTuple):
 
     def command(self, name: str, **variables: str) -> "subprocess.CompletedProcess[str]":
         """Do `make up`, `make down` or `make status`."""
+        return subprocess.run(
+            [sys.executable, "-m", "tasks.servers", name],
+            env=self.environment(**variables),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=2 * SECONDS,
+        )
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        """Return what a shell of the operator's has in its environment."""
         outside = ("LOPT", "MLFLOW", "PREFECT")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(outside)}
-        environment = {
+        return {
             **kept,
             "LOPT_HOME": str(self.home),
             "LOPT_PREFECT_PORT": str(self.prefect_port),
@@ -43,16 +58,9 @@ class Operator(NamedTuple):
             "LOPT_START_SECONDS": str(SECONDS),
             "LOPT_DEPLOYMENTS": str(DECLARED),
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
+            **self.given,
             **variables,
         }
-        return subprocess.run(
-            [sys.executable, "-m", "tasks.servers", name],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=2 * SECONDS,
-        )
 
     def up(self) -> str:
         run = self.command("up")
@@ -107,6 +115,12 @@ class Operator(NamedTuple):
         """What the page of a flow run shows as a warning or worse."""
         only = {"flow_run_id": {"any_": [flow_run_id]}, "level": {"ge_": 30}}
         return [str(one["message"]) for one in self.ask("logs/filter", logs=only)]
+
+    def tables(self, flow_run_id: str, key: str) -> list[dict[str, Any]]:
+        """The rows of a table on the page of a flow run."""
+        found = self.ask("artifacts/filter", flow_runs={"id": {"any_": [flow_run_id]}})
+        (data,) = [one["data"] for one in found if one["key"] == key]
+        return [dict(row) for row in json.loads(data)]
 
     def progress(self, flow_run_id: str) -> dict[str, float]:
         """How far each stage is by the bars on the page of a flow run, in percent."""

@@ -1,29 +1,11 @@
 """A night, a refusal, a promotion and a rollback, on the real servers."""
 
-from typing import Any
-
 import pytest
 
 from tests.e2e.operators import SECONDS, Operator, eventually
+from tests.e2e.trainings import champion, completed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(5 * SECONDS)]
-
-ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-
-
-def done(operator: Operator, flow: str, **parameters: Any) -> str:
-    """Start a deployment as its form does, and wait for its good end; the id of the run."""
-    flow_run_id = operator.start(flow, **parameters)
-    eventually(lambda: operator.state(flow_run_id) in ENDED, operator.log)
-    assert operator.state(flow_run_id) == "COMPLETED", operator.log()
-    return flow_run_id
-
-
-def champion(operator: Operator) -> int:
-    from mlflow import MlflowClient
-
-    client = MlflowClient(operator.mlflow)
-    return int(client.get_model_version_by_alias("learned-optimizer", "champion").version)
 
 
 def artifacts(operator: Operator, flow_run_id: str) -> set[str]:
@@ -44,9 +26,9 @@ def test_a_night_has_a_challenger_and_the_champion_is_changed_and_rolled_back_by
     from mlflow import MlflowClient
 
     operator.up()
-    done(operator, "full-cycle")
+    completed(operator, "full-cycle")
     first = champion(operator)
-    done(operator, "nightly-retraining")
+    completed(operator, "nightly-retraining")
     night = MlflowClient(operator.mlflow).get_model_version_by_alias(
         "learned-optimizer", "challenger"
     )
@@ -56,9 +38,9 @@ def test_a_night_has_a_challenger_and_the_champion_is_changed_and_rolled_back_by
     assert champion(operator) == (int(night.version) if promoted else first)
     keys = artifacts(operator, subflow(operator, "challenge-champion"))
     assert {"gate", "gate-targets", "gate-plot", "mlflow-run"} <= keys
-    done(operator, "promote-release", version=str(night.version), force=True)
+    completed(operator, "promote-release", version=str(night.version), force=True)
     assert champion(operator) == int(night.version)
-    done(operator, "roll-back")
+    completed(operator, "roll-back")
     assert champion(operator) == first
 
 
@@ -68,11 +50,11 @@ def test_a_night_that_has_learned_nothing_is_refused_and_the_champion_stays(
     from mlflow import MlflowClient
 
     operator.up()
-    done(operator, "full-cycle")
+    completed(operator, "full-cycle")
     before = champion(operator)
     given = dict(operator.deployment("nightly-retraining")["parameters"]["meta_training"])
     # Less than the last digit of any meta-param: what challenges is the champion once more.
-    done(operator, "nightly-retraining", meta_training=given | {"meta_learning_rate": 1e-30})
+    completed(operator, "nightly-retraining", meta_training=given | {"meta_learning_rate": 1e-30})
     night = MlflowClient(operator.mlflow).get_model_version_by_alias(
         "learned-optimizer", "challenger"
     )

@@ -66,6 +66,13 @@ class Training:
         return self.state
 
     @property
+    def digest(self) -> str:
+        """What tells its release from all others."""
+        from lopt import release
+
+        return release.digest(self.folder / "release")
+
+    @property
     def checkpoints(self) -> list[int]:
         names = [path.name for path in (self.folder / "checkpoints").glob("[0-9]*")]
         return sorted(int(name) for name in names if name.isdecimal())
@@ -99,3 +106,26 @@ def cancel(operator: Operator, flow_run_id: str) -> None:
     """Do what the button in Prefect's page does."""
     state = {"type": "CANCELLING", "name": "Cancelling"}
     operator.ask(f"flow_runs/{flow_run_id}/set_state", state=state)
+
+
+def completed(operator: Operator, flow: str, **parameters: Any) -> str:
+    """Start a deployment as its form does, and wait for its good end; the id of the run."""
+    flow_run_id = operator.start(flow, **parameters)
+    eventually(lambda: operator.state(flow_run_id) in ENDED, operator.log)
+    assert operator.state(flow_run_id) == "COMPLETED", operator.log()
+    return flow_run_id
+
+
+def published(operator: Operator) -> tuple[Training, int]:
+    """Meta-train for a moment, and make champion what comes out; the number of its version."""
+    training = Training(operator, SEGMENT)
+    assert training.ends() == "COMPLETED", operator.log()
+    completed(operator, "publish-release", release=str(training.folder / "release"))
+    return training, champion(operator)
+
+
+def champion(operator: Operator) -> int:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(operator.mlflow)
+    return int(client.get_model_version_by_alias("learned-optimizer", "champion").version)
