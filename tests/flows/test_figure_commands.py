@@ -144,6 +144,7 @@ def test_figure_3_has_three_problems_of_the_corpus_at_the_paper_s_rates(command)
     assert set(figured.tables) == {"curves", "finals"}
 
 
+@slow
 def test_figure_5_has_scores_against_the_rates_that_all_begin_at(command) -> None:
     import numpy as np
 
@@ -211,6 +212,7 @@ def test_figure_7_has_seconds_against_the_size_of_a_minibatch(command) -> None:
     assert (times["seconds"] > 0).all()
 
 
+@slow
 def test_a_shell_draws_the_same_figure_of_the_same_cells_and_says_where_it_is(
     command, released: Path, home: Path
 ) -> None:
