@@ -16,9 +16,8 @@ FOUND = Addresses(prefect="http://127.0.0.1:4300", mlflow="http://127.0.0.1:5300
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     running.folder_of(tmp_path).mkdir()
     FOUND.write(running.folder_of(tmp_path))
-    for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "PREFECT_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    for name in settings.defaults():
+    others = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "PREFECT_HOME")
+    for name in dict.fromkeys((*others, *settings.defaults())):
         # So that what the test sets goes away with it.
         monkeypatch.setenv(name, os.environ.get(name, ""))
         monkeypatch.delenv(name)
