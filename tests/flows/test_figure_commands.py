@@ -1,4 +1,4 @@
-"""Figures by their own command lines and confs, only shorter; what is seen of it and kept."""
+"""Every figure by its own command line and conf, only shorter; what is seen of it and kept."""
 
 import runpy
 import signal
@@ -85,10 +85,10 @@ def command(released: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> Cal
 
     monkeypatch.setattr(Figure, "savefig", remembered)
 
-    def command(name: str, *changes: str) -> Figured:
+    def command(name: str, *changes: str, with_release: bool = True) -> Figured:
         options = [part for change in changes for part in ("--set", change)]
-        given = ["--figure", name, "--release", str(released)]
-        program = ["reproduce_figure", *given, *options]
+        given = ["--release", str(released)] if with_release else []
+        program = ["reproduce_figure", "--figure", name, *given, *options]
         before = signal.getsignal(signal.SIGTERM)
         try:
             with pytest.MonkeyPatch.context() as patch:
@@ -195,6 +195,23 @@ def test_figure_4_has_new_kinds_of_problems_and_each_baseline_s_best_rate(comman
     holds_every_loss(figured, optimizers, targets)
     adam = figured.tables["finals"].query("optimizer == 'Adam'")
     assert set(adam["learning_rate"].round(6)) == {1e-3, 3e-3, 1e-2, 3e-2, 1e-1}
+
+
+@slow
+def test_figure_6_has_curves_and_the_difference_that_a_feature_makes(command) -> None:
+    two = "figure.only=[full, no attention]"
+    small = "meta_training.architecture_options={hidden_sizes: [2]}"
+    figured = command("6", two, small, *LENGTHS, *TRAINED_BRIEFLY, with_release=False)
+    curves, differences = figured.labels
+    assert curves == LOSS
+    assert differences[0].startswith("mean log10(loss / initial loss), minus that of full\n")
+    assert figured.titles[0] == "a ConvNet of two layers\ndigits/convnet"
+    targets = list(dict.fromkeys(figured.tables["curves"]["target"]))
+    assert targets[0] == "digits/convnet"
+    assert len(targets) > 2
+    assert all(name.startswith("held_out/") for name in targets[1:])
+    holds_every_loss(figured, ["full", "no attention", "Adam"], targets)
+    assert set(figured.tables["differences"]["optimizer"]) == {"no attention", "Adam"}
 
 
 @slow
