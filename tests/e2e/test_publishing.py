@@ -1,4 +1,4 @@
-"""Publishing from a shell that is killed: nothing has moved, and it is repeated alone."""
+"""Publishing alone, from a shell: after it was killed, and after MLflow was away."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from tasks.locks import locked
 from tasks.servers import running
 from tasks.servers.supervisor import Supervisor
 from tests.e2e.operators import SECONDS, Operator, eventually
-from tests.e2e.trainings import SEGMENT, Training
+from tests.e2e.trainings import ENDED, SEGMENT, Training
 
 pytestmark = [
     pytest.mark.e2e,
@@ -172,3 +172,23 @@ def test_the_place_of_a_publishing_that_was_killed_becomes_free_though_prefect_w
     eventually(lambda: prefect.pid != supervisor.statuses()["prefect"].pid, operator.log)
     operator.up()
     eventually(lambda: places_taken(operator) == 0, operator.log, 4 * promotion.LEASE_SECONDS)
+
+
+def test_what_was_trained_when_mlflow_went_away_is_published_alone_once_it_is_back(
+    operator: Operator, client: Any, supervisor: Supervisor
+) -> None:
+    training = Training(operator, 20 * SEGMENT)
+    training.reaches(SEGMENT)
+    supervisor.stop("mlflow")
+    eventually(lambda: training.state in ENDED, operator.log)
+    assert training.state in {"FAILED", "CRASHED"}
+    supervisor.start("mlflow")
+    operator.up()
+    publish(operator)
+    assert digest_of_champion(client) == training.digest
+    count = len(versions(client))
+    # What was kept of the run's own metrics is sent by whoever goes on with it.
+    training.begin()
+    assert training.ends() == "COMPLETED", operator.log()
+    assert training.logged() == list(range(1, 20 * SEGMENT + 1))
+    assert len(versions(client)) == count
