@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
-"""Tag of a run whose files are gone: since when."""
 OVER = ("FINISHED", "FAILED", "KILLED")
 DAY = 86_400_000
 

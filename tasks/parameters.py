@@ -1,7 +1,7 @@
 """What parameters of flows may be that are no section of a conf: in the form and from a shell.
 
 A pattern is part of the form's schema, by which Prefect's server refuses what is not like it; the
-command line refuses the same by `refusal`.
+command line refuses the same by `refusals`.
 """
 
 import re
@@ -31,11 +31,12 @@ class Like(NamedTuple):
 
 _NUMBER = "[1-9][0-9]{0,8}"
 _URI = "[A-Za-z][A-Za-z0-9+.-]+:/"  # as `lopt.load` tells one from a folder
-_MODEL = "models:/([^/@]+(@[^/@]+|/(?!0)[^/@]+)(/.+)?|m-[^/@]+)"
+_MODEL = "models:/([^/@]+(@[^/@]+|/(?!0)[^/@]+)(/.+)?|m-[^/@]+)/?"
+_REPORTED = f"models:/[^/@]+(@[^/@]+|/{_NUMBER})"
 _OTHER = r"(?!models:|runs:).*\S.*"  # a folder, or a URI of a store of files
 _TIME = (
-    r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?"
-    r"(Z|[+-]\d{2}:?\d{2})"
+    r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d([.,]\d+)?)?"
+    r"(Z|[+-]([01]\d|2[0-3])(:?[0-5]\d)?)"
 )
 _URIS = "models:/NAME@ALIAS, models:/NAME/VERSION or runs:/ID/optimizer"
 
@@ -50,7 +51,7 @@ REPORT = Like(
     rf"^(?!{_URI}).*\S.*$", '"latest" for the newest one of the release, or the folder of a report'
 )
 SOURCE = Like(
-    rf"^(([^=:]+=)?({_MODEL}|runs:/[^/]+(/.+)?)|(?!([^=:]+=)?(models|runs):).*\S.*)$",
+    rf"^(([^=:]+=)?({_REPORTED}|runs:/[^/]+(/.*)?)|(?!([^=:]+=)?((models|runs):|$)).*\S.*)$",
     "a folder, runs:/ID of an evaluation in MLflow, models:/NAME/VERSION or models:/NAME@ALIAS, "
     "each with or without WORD= before it",
 )
@@ -119,7 +120,7 @@ def refusals(annotations: Mapping[str, Any], values: Mapping[str, Any]) -> list[
         for name, annotation in annotations.items()
         if (wanted := like(annotation)) is not None
         for text in _texts(values[name])
-        if not re.search(wanted.pattern, text)
+        if not re.fullmatch(wanted.pattern, text)
     ]
 
 

@@ -11,6 +11,10 @@ HOME_VARIABLE = "LOPT_HOME"
 REPOSITORY = Path(__file__).resolve().parent.parent
 LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 """Where Prefect's server remembers who has a place of a concurrency limit."""
+LEASES_FOLDER = "concurrency_leases"
+"""In PREFECT_HOME."""
+LEASES_LOCK = "expirations.lock"
+"""In that folder, while they are written."""
 
 
 def home() -> Path:

@@ -63,8 +63,9 @@ def check_limits(listing: Iterable[Listed], where: str) -> int:
             continue
         if one.size is None:
             raise ReleaseError(
-                f"{where}: its store does not tell the size of {one.path!r}, so nothing was "
-                "downloaded. Download the model by other means, and load the folder that it is in."
+                f"{where}: its store does not tell the size of {one.path!r}, or it is empty, so "
+                "nothing was downloaded. Download the model by other means, and load the folder "
+                "that it is in."
             )
         total += one.size
         largest = _LARGEST.get(one.path, LARGEST_MODEL)

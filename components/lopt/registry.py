@@ -271,7 +271,8 @@ def _store(model_uri: str) -> tuple[Any, str]:
         root, folder = models.split_models_uri(model_uri)
     else:
         above, _, folder = parts.path.rstrip("/").rpartition("/")
-        root = urlunsplit(parts._replace(path=above))
+        # A folder below the root has nothing above it but that.
+        root = urlunsplit(parts._replace(path=above or ("/" if parts.path[:1] == "/" else "")))
     return get_artifact_repository(root), folder
 
 

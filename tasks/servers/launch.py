@@ -6,10 +6,11 @@ the port, or flows that no worker knows of any more. These end first.
 
 import os
 import sys
+from pathlib import Path
 
 from tasks import settings
 from tasks.servers import processes
-from tasks.servers.programs import NAME_MARK, STOP_VARIABLE, WORKER
+from tasks.servers.programs import NAME_MARK, PREFECT, STOP_VARIABLE, WORKER
 
 WHY = "Its worker was killed."
 
@@ -22,8 +23,19 @@ def main() -> None:
     processes.end(left, seconds=float(os.environ[STOP_VARIABLE]))
     if name == WORKER:
         _take_up_again(flow_runs)
+    if name == PREFECT:
+        _remove_lock()
     os.environ[NAME_MARK] = name
     os.execv(command[0], command)
+
+
+def _remove_lock() -> None:
+    """Remove what a server that was killed while it wrote a lease has left.
+
+    Prefect waits for the process whose number is in it, which another may have by now.
+    """
+    folder = Path(os.environ["PREFECT_HOME"]) / settings.LEASES_FOLDER
+    (folder / settings.LEASES_LOCK).unlink(missing_ok=True)
 
 
 def _take_up_again(flow_runs: list[str]) -> None:

@@ -11,7 +11,7 @@ from tasks import settings
 from tasks.servers.conf import ServersConf
 
 HOST = "127.0.0.1"
-WORKER, WATCH = "worker", "watch"
+PREFECT, WORKER, WATCH = "prefect", "worker", "watch"
 MARK = "LOPT_SERVERS"
 """Variable that holds the home, by which its processes are known, whoever started them."""
 STOP_VARIABLE = "LOPT_STOP_SECONDS"
@@ -31,7 +31,7 @@ class Program(NamedTuple):
 def programs(conf: ServersConf, work_pool: str) -> tuple[Program, ...]:
     """Return the servers, and the worker and who watches it, which start when they answer."""
     return (
-        _program("prefect", _prefect(conf), order=1),
+        _program(PREFECT, _prefect(conf), order=1),
         _program("mlflow", _mlflow(conf), order=1),
         _program(WORKER, _worker(work_pool), order=2)._replace(starts_at_once=False),
         _program(WATCH, _watch(), order=3)._replace(starts_at_once=False),

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from compose_spec import PyCompose
 
+from tasks import settings
 from tasks.deployment_confs import read_deployments
 
 ROOT = Path(__file__).parents[2]
@@ -106,6 +107,11 @@ def test_workers_take_from_the_declared_pool_and_leave_no_queue_waiting():
     assert queues(SERVICES["worker"]) == set(declared.queues)
     assert queues(SERVICES["worker-gpu"]) == {"meta-training"}
     assert "other" in declared.queues
+
+
+def test_leases_are_kept_by_what_make_up_keeps_them_by_too():
+    environment = SERVICES["prefect"]["environment"]
+    assert environment["PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"] == settings.LEASES
 
 
 def test_a_gpu_is_asked_for_only_where_somebody_wants_one():

@@ -140,7 +140,7 @@ def test_of_a_store_that_tells_no_sizes_nothing_is_downloaded(
     known = artifact_repository_registry._artifact_repository_registry._registry
     monkeypatch.setitem(known, "reticent", Reticent)
     uri = folder.as_uri().replace("file:", "reticent:")
-    refused(uri, tmp_path / "kept", "does not tell the size of 'MLmodel', so nothing was")
+    refused(uri, tmp_path / "kept", "does not tell the size of 'MLmodel', or it is empty, so nothing was")
 
 
 def test_a_file_alone_is_no_model_and_is_not_downloaded(
@@ -168,3 +168,15 @@ def test_an_mlmodel_that_is_no_text_is_named(folder: Path) -> None:
 def test_what_lopt_writes_is_far_from_every_limit(folder: Path) -> None:
     assert model_limits.check_limits(model_limits.local_listing(folder), "model") == 9
     assert (folder / "MLmodel").stat().st_size < model_limits.LARGEST_MLMODEL / 30
+
+
+@pytest.mark.parametrize("uri", ["file:///a-model-of-nobody", "file:/a-model-of-nobody"])
+def test_a_folder_below_the_root_is_not_looked_for_in_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    (tmp_path / "a-model-of-nobody").mkdir()
+    (tmp_path / "a-model-of-nobody" / "MLmodel").write_text("flavors: {}")
+    monkeypatch.chdir(tmp_path)
+    store, folder = registry._store(uri)
+    assert folder == "a-model-of-nobody"
+    assert store.list_artifacts(folder) == []

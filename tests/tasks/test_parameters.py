@@ -29,6 +29,8 @@ TAKEN = [
     (SOURCE, "tuned=runs:/0123/report"),
     (SOURCE, "tuned=models:/learned-optimizer/3"),
     (SOURCE, "models:/learned-optimizer@champion"),
+    (SOURCE, "tuned=runs:/0123/"),
+    (RELEASE, "models:/learned-optimizer/3/"),
     (VERSION, "1"),
     (VERSION, "challenger"),
     (VERSION, "7th"),
@@ -36,6 +38,7 @@ TAKEN = [
     (EARLIER, "12"),
     (NIGHT, "schedule"),
     (NIGHT, "2026-11-26T01:00Z"),
+    (NIGHT, "2026-11-26T01:00+01"),
     (NIGHT, "2026-11-26T01:00:30.123456+00:00"),
 ]
 REFUSED = [
@@ -53,7 +56,11 @@ REFUSED = [
     (SOURCE, ""),
     (SOURCE, "tuned=models:/learned-optimizer"),
     (SOURCE, "runs:/"),
+    (SOURCE, "models:/m-0123"),
+    (SOURCE, "models:/learned-optimizer/latest"),
+    (SOURCE, "tuned="),
     (VERSION, "0"),
+    (VERSION, "1\n"),
     (VERSION, "007"),
     (VERSION, "-1"),
     (VERSION, "1.5"),
@@ -64,6 +71,7 @@ REFUSED = [
     (NIGHT, "2026-11-26"),
     (NIGHT, "2026-11-26T01:00"),
     (NIGHT, "2026-13-26T01:00Z"),
+    (NIGHT, "2026-11-26T01:00+99:99"),
 ]
 
 

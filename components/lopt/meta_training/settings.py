@@ -81,7 +81,8 @@ class MetaTraining(eqx.Module):
     def of_program(self) -> "MetaTraining":
         """Return the settings without those that a program of meta-steps is given as numbers.
 
-        So that another meta-learning rate, or as many meta-steps as one likes, compile nothing.
+        So that another meta-learning rate, or as many meta-steps as one likes, compile no
+        meta-steps anew.
 
         **Example**
 

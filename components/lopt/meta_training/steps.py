@@ -81,7 +81,7 @@ def compile_turn(
     turn: Turn,
     mesh: Mesh | None = None,
 ) -> None:
-    """Compile the program of a turn, and of all such turns of its bundle, without running it.
+    """Compile the program of a turn, and of all such turns of its bundle; take no meta-step.
 
     **Example**
 

@@ -262,7 +262,7 @@ def test_a_bundle_is_traced_and_compiled_once(getkey):
         jax.monitoring.unregister_event_duration_listener(listen)
 
 
-def test_another_rate_or_number_of_meta_steps_compiles_nothing(getkey):
+def test_another_rate_or_number_of_meta_steps_has_the_same_program(getkey):
     one = MetaTraining(StandIn(), decay_steps=50, steps_per_dispatch=3)
     another = MetaTraining(
         StandIn(), meta_learning_rate=1e-4, warmup_steps=5, decay_steps=70, steps_per_dispatch=3

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks import settings
 from tasks.servers import programs, supervisor
 from tasks.servers.conf import ServersConf
 from tasks.servers.supervisor import SupervisorError
@@ -104,3 +105,40 @@ def test_what_a_killed_predecessor_has_left_ends_before_a_program_begins(home: P
         for process in (left, other):
             process.kill()
             process.wait()
+
+
+def test_a_lock_that_a_killed_server_has_left_is_gone_before_the_next_begins(
+    tmp_path: Path,
+) -> None:
+    """Even where another process has its number by now: Prefect would wait for that one."""
+    lock = tmp_path / "prefect" / "concurrency_leases" / "expirations.lock"
+    lock.parent.mkdir(parents=True)
+    lock.write_text(str(os.getpid()))
+    environment = os.environ | {
+        "LOPT_HOME": str(tmp_path),
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        programs.STOP_VARIABLE: "10",
+    }
+    launch = [sys.executable, "-m", "tasks.servers.launch", "prefect", sys.executable, "-c", ""]
+    subprocess.run(launch, env=environment, check=True)
+    assert not lock.exists()
+    subprocess.run(launch, env=environment, check=True)
+
+
+def test_prefect_writes_its_leases_where_their_lock_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    code = (
+        "import asyncio\n"
+        "from importlib import import_module\n"
+        "from tasks import settings\n"
+        "storage = import_module(settings.LEASES).ConcurrencyLeaseStorage()\n"
+        "async def write():\n"
+        "    async with storage._lock_expiration_index():\n"
+        "        print(*storage.storage_path.iterdir(), end='')\n"
+        "storage.storage_path.mkdir()\n"
+        "asyncio.run(write())\n"
+    )
+    said = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert Path(said) == tmp_path / settings.LEASES_FOLDER / settings.LEASES_LOCK
