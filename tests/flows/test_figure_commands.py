@@ -93,6 +93,8 @@ def command(released: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> Cal
         try:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(sys, "argv", program)
+                # Another test may have imported it, of which Python warns.
+                patch.delitem(sys.modules, "flows.reproduce_figure", raising=False)
                 runpy.run_module("flows.reproduce_figure", run_name="__main__", alter_sys=True)
         finally:
             # A command has its own answer to SIGTERM, and the tests that follow have another.
