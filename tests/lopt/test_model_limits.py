@@ -140,7 +140,8 @@ def test_of_a_store_that_tells_no_sizes_nothing_is_downloaded(
     known = artifact_repository_registry._artifact_repository_registry._registry
     monkeypatch.setitem(known, "reticent", Reticent)
     uri = folder.as_uri().replace("file:", "reticent:")
-    refused(uri, tmp_path / "kept", "does not tell the size of 'MLmodel', or it is empty, so nothing was")
+    said = "does not tell the size of 'MLmodel', or it is empty, so nothing was downloaded"
+    refused(uri, tmp_path / "kept", said)
 
 
 def test_a_file_alone_is_no_model_and_is_not_downloaded(
