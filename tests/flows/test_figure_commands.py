@@ -213,7 +213,7 @@ def test_figure_6_has_curves_and_the_difference_that_a_feature_makes(command) ->
     assert len(targets) > 2
     assert all(name.startswith("held_out/") for name in targets[1:])
     holds_every_loss(figured, ["full", "no attention", "Adam"], targets)
-    assert set(figured.tables["differences"]["optimizer"]) == {"no attention", "Adam"}
+    assert set(figured.tables["differences"]["other"]) == {"no attention", "Adam"}
 
 
 @slow
