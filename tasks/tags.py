@@ -3,7 +3,6 @@
 docs/reference.md has them from here. Where a name ends with a point, more comes after it.
 """
 
-import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -86,17 +85,3 @@ OF_VERSIONS: Mapping[str, Tag] = {
     f"{ROLLED_BACK}<alias>": Tag("what was rolled back", "when the alias was moved back"),
 }
 """Tags of versions in MLflow's registry."""
-
-
-def unknown(names: "set[str]", table: Mapping[str, Tag]) -> set[str]:
-    """Return those of the names that the table lacks.
-
-    **Example**
-
-    ```python
-    unknown({"release.0", "other"}, OF_RUNS)  # {'other'}
-    ```
-    """
-    parts = [map(re.escape, re.split("<[a-z]+>", name)) for name in table]
-    known = re.compile("|".join(".+".join(one) for one in parts))
-    return {name for name in names if not known.fullmatch(name)}

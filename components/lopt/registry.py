@@ -1,6 +1,6 @@
-"""Learned optimizers as MLflow models: the flavour `lopt`, on MLflow's public API only.
+"""Learned optimizers as MLflow models: the flavour `lopt`, on MLflow's public API.
 
-Stores of artifacts are asked by the interface that MLflow has for plugins. The artifact is a
+Only stores of artifacts are asked by the interface that MLflow has for plugins. The artifact is a
 release with MLflow's own text files around it; there is no code and no pickle in it, so loading
 runs only what the installed lopt contains. The one module that imports mlflow, inside its
 functions. After https://mlflow.org/docs/latest/ml/community-model-flavors.

@@ -1,15 +1,13 @@
 """One home whose servers are up for all tests that need them."""
 
 import secrets
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tasks.alarms import WEBHOOK_VARIABLE
 from tests.chats import Chat, chatting
-from tests.e2e.operators import Operator, free_port
+from tests.e2e.operators import Operator, brought_up
 
 
 @pytest.fixture(scope="session")
@@ -27,11 +25,5 @@ def operator(chat: Chat) -> Iterator[Operator]:
         "AWS_ACCESS_KEY_ID": secrets.token_hex(16),
         "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16),
     }
-    # pytest's own folders have names too long for a socket on some machines.
-    with tempfile.TemporaryDirectory(prefix="lopt-") as home:
-        found = Operator(Path(home), free_port(), free_port(), given)
-        try:
-            found.up()
-            yield found
-        finally:
-            found.down()
+    with brought_up(given) as found:
+        yield found

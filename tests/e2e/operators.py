@@ -5,8 +5,10 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -132,6 +134,19 @@ class Operator(NamedTuple):
         """The ends of all logs, for whoever wants to know why it went wrong."""
         logs = sorted((self.home / "servers").glob("*.log"))
         return "\n".join(f"== {log.name}\n{log.read_text()[-4000:]}" for log in logs)
+
+
+@contextmanager
+def brought_up(given: Mapping[str, str]) -> Iterator[Operator]:
+    """An operator of a new home who has done `make up`, and does `make down` in the end."""
+    # pytest's own folders have names too long for a socket on some machines.
+    with tempfile.TemporaryDirectory(prefix="lopt-") as home:
+        found = Operator(Path(home), free_port(), free_port(), given)
+        try:
+            found.up()
+            yield found
+        finally:
+            found.down()
 
 
 def eventually(

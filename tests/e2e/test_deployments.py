@@ -1,6 +1,5 @@
 """The deployments that are shipped, in a real Prefect server: as the file says, and no others."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import pytest
 import yaml
 
 from tasks.settings import REPOSITORY
-from tests.e2e.operators import SECONDS, Operator, eventually, free_port
+from tests.e2e.operators import SECONDS, Operator, brought_up, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3 * SECONDS)]
 
@@ -24,14 +23,8 @@ NIGHTS_AHEAD = 3
 @pytest.fixture(scope="module")
 def shipped() -> Iterator[Operator]:
     """An operator who has done `make up` with nothing changed."""
-    with tempfile.TemporaryDirectory(prefix="lopt-") as home:
-        given = {"LOPT_DEPLOYMENTS": str(SHIPPED)}
-        found = Operator(Path(home), free_port(), free_port(), given)
-        try:
-            found.up()
-            yield found
-        finally:
-            found.down()
+    with brought_up({"LOPT_DEPLOYMENTS": str(SHIPPED)}) as found:
+        yield found
 
 
 def declare(operator: Operator, file: Path = SHIPPED) -> None:

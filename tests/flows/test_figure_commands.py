@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from tests.flows.short_runs import LENGTHS, TRAINED_BRIEFLY
 from tests.flows.test_commands import run
 
 if TYPE_CHECKING:
@@ -18,20 +19,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(1200)]
 
 LOSS = ("inner step", "loss / initial loss")
-LENGTHS = ("evaluation.seeds=2", "network_steps=4", "held_out_steps=4", "record_every=2")
 # Where nothing is evaluated on it, a small ensemble, for drawing one of hundreds takes seconds.
 SHORT = (*LENGTHS, "ensemble.entries=conf/ensembles/tiny.yaml")
-TRAINED_BRIEFLY = (
-    "meta_steps=2",
-    "segment_meta_steps=2",
-    "warmup_meta_steps=1",
-    "validation_meta_steps=1",
-    "meta_steps_per_dispatch=1",
-    "meta_training.problems=1",
-    "unroll_steps=2",
-    "shortest_unrolls=1",
-    "longest_unrolls=2",
-)
 slow = pytest.mark.slow
 
 

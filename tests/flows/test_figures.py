@@ -9,37 +9,19 @@ import pytest
 from tasks.conf_errors import ConfError
 from tasks.conf_files import read_conf
 from tasks.references import FigureReference
+from tests.flows.short_runs import BOWLS, LENGTHS, TRAINED_BRIEFLY
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(600)]
 
 SECTIONS = ("figure", "ensemble", "meta_training", "evaluation")
 TINY = [
     "figure.panels={}",
-    "evaluation.seeds=2",
-    "network_steps=4",
-    "held_out_steps=4",
-    "record_every=2",
+    *LENGTHS,
     "evaluation.baselines=[Adam]",
     "figure.rates={Adam: 1e-2}",
     "meta_training.architecture_options={hidden_sizes: [2]}",
-    "meta_steps=2",
-    "segment_meta_steps=2",
-    "warmup_meta_steps=1",
-    "validation_meta_steps=1",
-    "meta_steps_per_dispatch=1",
-    "meta_training.problems=1",
-    "unroll_steps=2",
-    "shortest_unrolls=1",
-    "longest_unrolls=2",
+    *TRAINED_BRIEFLY,
 ]
-BOWLS = """
-entries:
-  - family: bowls
-    category: convex
-    count: 1
-    weight: 1.0
-    spec: {problem: Quadratic, dimensions: 3}
-"""
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from tasks.conf_files import read_conf
 from tasks.confs import Conf
 from tasks.references import ModelVersionReference
 from tests.flows.cycles import parts_of
+from tests.known_tags import unknown
 
 COMMIT = "c0ffee" * 6 + "c0ff"
 
@@ -187,14 +188,14 @@ def test_every_tag_of_runs_and_versions_is_in_the_reference(
 
     set_here: set[str] = set().union(*(run.data.tags for found in runs.values() for run in found))
     ours = {name for name in set_here if not name.startswith("mlflow.")}
-    assert tags.unknown(ours, tags.OF_RUNS) == set()
+    assert unknown(ours, tags.OF_RUNS) == set()
     of_all = {
         name for name, tag in tags.OF_RUNS.items() if tag.where in {"all", "parts of a cycle"}
     }
     assert of_all | {tags.GIT_COMMIT, tags.GIT_DIRTY, tags.REPORT, f"{tags.RELEASE}0"} <= set_here
     for version in versions:
         found = tracking.client().get_model_version("learned-optimizer", str(version.version)).tags
-        assert tags.unknown(set(found), tags.OF_VERSIONS) == set()
+        assert unknown(set(found), tags.OF_VERSIONS) == set()
         assert {tags.RELEASE_DIGEST, f"{tags.REPLACES}champion"} <= set(found)
 
 

@@ -9,21 +9,13 @@ import pytest
 
 from tasks.conf_files import read_conf
 from tasks.references import ReportReference
+from tests.flows.short_runs import BOWLS, LENGTHS
 from tests.flows.test_commands import run
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(600)]
 
 SECTIONS = ("ensemble", "evaluation")
-TINY = ("seeds=2", "network_steps=4", "held_out_steps=4", "record_every=2")
 SWEEP = ("baselines=[Adam]", "learning_rates=[1e-3, 1e-2]")
-BOWLS = """
-entries:
-  - family: bowls
-    category: convex
-    count: 1
-    weight: 1.0
-    spec: {problem: Quadratic, dimensions: 3}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +37,7 @@ def evaluate(
     bowls.write_text(BOWLS)
 
     def evaluate(target: str) -> ReportReference:
-        changes = [f"ensemble.entries={bowls}", f"targets=[{target}]", *TINY, *SWEEP]
+        changes = [f"ensemble.entries={bowls}", f"targets=[{target}]", *LENGTHS, *SWEEP]
         conf = read_conf(None, changes, SECTIONS)
         sections: dict[str, Any] = {name: getattr(conf, name) for name in SECTIONS}
         return evaluate_release(**sections, release=str(folder))

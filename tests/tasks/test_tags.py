@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tasks import tags
+from tests.known_tags import unknown
 
 ROOT = Path(__file__).parents[2]
 SETTING = {"set_tags": 1, "set_tag": 1, "set_model_version_tag": 2}
@@ -31,5 +32,5 @@ def test_no_tag_is_set_by_a_name_that_is_not_in_the_table() -> None:
 
 def test_a_name_with_a_part_that_varies_is_known_by_the_rest() -> None:
     names = {"release.0", "release.", "releases", "gate", "gateway", "lopt.replaces.champion"}
-    assert tags.unknown(names, tags.OF_RUNS) == names - {"release.0", "gate"}
-    assert tags.unknown(names, tags.OF_VERSIONS) == names - {"lopt.replaces.champion", "gate"}
+    assert unknown(names, tags.OF_RUNS) == names - {"release.0", "gate"}
+    assert unknown(names, tags.OF_VERSIONS) == names - {"lopt.replaces.champion", "gate"}
