@@ -1,6 +1,7 @@
 """What every test gets: reproducible keys, and JAX at its strictest."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 
@@ -50,3 +51,16 @@ def forget_compiled_programs() -> Iterator[None]:
     """After a module, forget what was compiled, if that has become much."""
     yield
     forget_if_many()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hang_up_on_prefect() -> Iterator[None]:
+    """After a module with flows, end the connection on which Prefect's client sends their events.
+
+    It pings every 20 seconds with a number from `random`, in a thread of its own. Hypothesis calls
+    a test flaky if it meets that while it draws an example.
+    """
+    yield
+    worker = sys.modules.get("prefect.events.worker")
+    if worker is not None:
+        worker.EventsWorker.drain_all(timeout=60, at_exit=False)
