@@ -10,15 +10,12 @@ from prefect import task
 
 from tasks import settings, tracking
 from tasks.references import ReportReference, short
+from tasks.report_downloads import SourceError, download_report
 from tasks.scores import FOLDER
 from tasks.tags import RELEASE, RELEASE_DIGEST, SOURCE
 
 if TYPE_CHECKING:
     from lopt.evaluation import Report
-
-
-class SourceError(LookupError):
-    """A report that was named is not there."""
 
 
 @task(name="merge-reports")
@@ -71,7 +68,7 @@ def _folder(place: str) -> Iterator[Path]:
         yield Path(place)
         return
     with tempfile.TemporaryDirectory() as aside:
-        yield _downloaded(_artifacts(place), Path(aside))
+        yield download_report(_artifacts(place), Path(aside))
 
 
 def _artifacts(place: str) -> str:
@@ -123,20 +120,3 @@ def _release_digest(place: str) -> str:
             "evaluation."
         )
     return str(version.tags[RELEASE_DIGEST])
-
-
-def _downloaded(uri: str, aside: Path) -> Path:
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return Path(
-            download_artifacts(
-                artifact_uri=uri, dst_path=str(aside), tracking_uri=settings.tracking_uri()
-            )
-        )
-    except (MlflowException, OSError) as error:
-        raise SourceError(
-            f"{uri} cannot be fetched from {settings.tracking_place()}: {error}. Name the folder "
-            "of a report, runs:/ID of a run of evaluate-release, or models:/NAME/VERSION."
-        ) from error

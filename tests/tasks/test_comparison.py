@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks import tracking
-from tasks.comparison import SourceError, merge_reports
+from tasks import report_downloads, tracking
+from tasks.comparison import merge_reports
+from tasks.report_downloads import SourceError, download_report
 
 if TYPE_CHECKING:
     from lopt.evaluation import Report
@@ -94,3 +95,29 @@ def test_two_reports_of_one_name_are_refused(folders: list[str]) -> None:
 
     with pytest.raises(ReportError, match="Two of the reports are called 'learned aaaaaaaa'"):
         merge_reports.fn([folders[0], folders[0]])
+
+
+def test_only_what_is_read_of_a_report_is_fetched(folders: list[str], tmp_path: Path) -> None:
+    (Path(folders[0]) / "report.html").write_text("a large page")
+    aside = download_report(f"runs:/{logged(folders[0], FIRST)}/report", tmp_path / "aside")
+    there = {path.name for path in Path(folders[0]).iterdir()}
+    assert {path.name for path in aside.iterdir()} == there - {"report.html"}
+
+
+def test_a_report_that_is_too_large_is_refused_before_anything_is_fetched(
+    folders: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    largest = max((Path(folders[0]) / "curves.parquet").stat().st_size, 1)
+    monkeypatch.setattr(report_downloads, "LARGEST_FILE", largest - 1)
+    aside = tmp_path / "aside"
+    with pytest.raises(SourceError, match=rf"curves\.parquet has {largest} bytes, and the limit"):
+        download_report(f"runs:/{logged(folders[0], FIRST)}/report", aside)
+    assert not aside.exists()
+
+
+def test_a_folder_without_a_report_is_said_to_be_none(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no report")
+    with tracking.tracked("evaluate-release", {}) as run:
+        tracking.log_files(run, [tmp_path / "notes.txt"], "report")
+    with pytest.raises(SourceError, match=r"is no report: it has no report\.json"):
+        download_report(f"runs:/{run}/report", tmp_path / "aside")
