@@ -74,7 +74,8 @@ def loss_figure(report: Report, target: str) -> "Figure":
     axes.set_yscale("log")
     axes.set_xlabel("inner step")
     axes.set_ylabel("loss / initial loss")
-    axes.set_title(f"{target} (median and quartiles of {report.cells[0].seeds} seeds)")
+    # In two lines: beside the legend there is no room for a long name.
+    axes.set_title(f"{target}\nmedian and quartiles of {report.cells[0].seeds} seeds")
     axes.grid(visible=True, alpha=0.3)
     figure.legend(loc="outside right upper", fontsize="small", frameon=False)
     return figure

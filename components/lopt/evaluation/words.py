@@ -198,9 +198,11 @@ def _divergence(report: Report, ours: str) -> str:
         if name != ours and choice in {SINGLE, DEFAULT} and row.diverged
     ]
     of = "ours" if report.ours == (ours,) else ours
+    more = mine.risen - mine.diverged
+    risen = f", and {more} more ended above their first loss" if more else ""
     return (
         f"Of {of}, {mine.diverged} of {mine.trajectories} trajectories diverged "
-        f"({100 * mine.fraction:.3g} %); of each of the others' at its best single rate: "
+        f"({100 * mine.fraction:.3g} %){risen}; of each of the others' at its best single rate: "
         f"{_listed(others)}."
     )
 

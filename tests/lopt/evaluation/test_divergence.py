@@ -6,6 +6,7 @@ import pytest
 from lopt.evaluation import Report
 from lopt.evaluation.divergence import EVERY_RATE, divergence
 from lopt.evaluation.tables import divergence_table
+from lopt.evaluation.words import summary
 
 
 def test_every_pair_of_a_target_and_a_seed_is_counted_once(report):
@@ -52,3 +53,13 @@ def test_the_table_has_ours_and_every_baseline_at_every_choice(report):
         ),
     ]
     assert table.rows[3][2] == "1 of 30"
+
+
+def test_who_ended_above_the_start_without_diverging_is_told_beside_who_diverged(report):
+    learned = report.of("learned")
+    for cell in learned:
+        cell.losses[..., -1] = cell.losses[..., 0] / 2
+    assert "more ended above" not in " ".join(summary(report))
+    learned[0].losses[0, 0, -1], learned[0].losses[0, 1, -1] = 1e30, np.inf
+    (line,) = (line for line in summary(report) if line.startswith("Of ours, "))
+    assert line.startswith("Of ours, 1 of 15 trajectories diverged (6.67 %), and 1 more ended abo")
