@@ -10,9 +10,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn
 
+from prefect import Flow
 from prefect.utilities.callables import parameter_docstrings
 
-from tasks import assembly, ending, processes
+from tasks import assembly, ending, processes, temporary_server
 from tasks.conf_errors import ConfError, allowed, field_schema
 from tasks.conf_files import SECTIONS, read_conf
 from tasks.confs import Conf
@@ -57,7 +58,11 @@ def main(
     taken = _parameters(flow)
     sections = taken.sections
     options = _parser(flow, taken, shipped).parse_args(arguments)
-    with processes.ending_together(), _in_a_line(if_stopped):
+    with (
+        ending.not_waiting_for_the_gone(),
+        processes.ending_together(),
+        _in_a_line(if_stopped),
+    ):
         try:
             _check_others(flow, taken, options)
             conf = read_conf(options.conf, options.set, sections)
@@ -71,6 +76,8 @@ def main(
             follow(found, conf)
         values = {name: getattr(conf, name) for name in sections}
         try:
+            if isinstance(flow, Flow):
+                temporary_server.start_out_of_reach()
             flow(**values, **{name: getattr(options, name) for name in taken.others})
         except BaseException as error:
             stop = stop_behind(error)
@@ -86,6 +93,7 @@ def _in_a_line(if_stopped: str) -> Iterator[None]:
     try:
         yield
     except StoppedAtOnceError:
+        ending.end_soon(1)
         processes.leave(1)
         sys.exit(f"Stopped at once. {if_stopped}")
     except Exception as error:

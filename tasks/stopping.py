@@ -9,6 +9,8 @@ from types import FrameType
 from typing import Any, NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+OF_PREFECT = {"prefect", "httpx", "httpcore", "anyio", "socket"}
+"""Packages whose errors are Prefect's where a flow raises them."""
 
 
 class StoppedAtOnceError(BaseException):
@@ -61,20 +63,27 @@ def heeded(first: Callable[[int], None] | None = None) -> Iterator[Wish]:
 
 
 def stop_behind(error: BaseException) -> BaseException | None:
-    """Return the Ctrl-C or exit that an error is, or that Prefect lost over it; else `None`.
+    """Return the Ctrl-C, exit or SIGTERM that an error is, or that Prefect lost over it.
+
+    `None` for any other error.
 
     One that comes while Prefect begins a task has it set the state of a task that is not there
-    yet, and its own `ValueError` about that is what comes out.
+    yet, and its own `ValueError` about that is what comes out. Where its server has been stopped
+    by the same signal, it is the error of a connection.
     """
-    if isinstance(error, KeyboardInterrupt | SystemExit):
+    # Whoever asks has Prefect already; whoever only imports this may not have it yet.
+    from prefect.exceptions import TerminationSignal
+
+    if isinstance(error, KeyboardInterrupt | SystemExit | TerminationSignal):
         return error
     behind = error.__context__
     return stop_behind(behind) if behind is not None and _is_of_prefect(error) else None
 
 
 def _is_of_prefect(error: BaseException) -> bool:
+    """Tell whether it was raised by Prefect, or by what Prefect speaks to its server with."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return bool(frames) and frames[-1].f_globals["__name__"].startswith("prefect.")
+    return bool(frames) and frames[-1].f_globals["__name__"].partition(".")[0] in OF_PREFECT
 
 
 def ignore_signals() -> None:

@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tasks import settings
+from tasks.tracking_store import client, is_away, without_patience
+
+SECONDS_TO_END = 10.0
 
 
 class Monitoring:
@@ -15,9 +18,16 @@ class Monitoring:
         self._begin()
 
     def renew(self) -> None:
-        """Begin it again if it has ended."""
-        if not any(thread.is_alive() for thread in self._threads):
-            self._begin()
+        """Begin it again if it has ended and MLflow answers, which knows how far it had come."""
+        if any(thread.is_alive() for thread in self._threads):
+            return
+        try:
+            with without_patience():
+                client().get_run(self._mlflow_run_id)
+                self._begin()
+        except Exception as error:
+            if not is_away(error):
+                raise
 
     def _begin(self) -> None:
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
@@ -32,8 +42,14 @@ class Monitoring:
         self._threads = [one for one in new if one.name == SystemMetricsMonitor.__name__]
 
     def finish(self) -> None:
-        """End it."""
-        self._monitor.finish()
+        """End it, and log what it has read; wait for an MLflow that is away no longer than that.
+
+        MLflow's own patience is minutes, and what waits for them here is a thread that ends with
+        the process.
+        """
+        ending = threading.Thread(target=self._monitor.finish, daemon=True)
+        ending.start()
+        ending.join(SECONDS_TO_END)
 
 
 class NoMonitoring:

@@ -12,7 +12,7 @@ from tasks.servers.processes import flow_runs, marked
 from tasks.servers.programs import WORKER
 from tasks.servers.supervisor import Supervisor
 from tests.e2e.operators import SECONDS, Operator, eventually
-from tests.e2e.trainings import SEGMENT, Training, cancel
+from tests.e2e.trainings import ENDED, SEGMENT, Training, cancel
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3 * SECONDS)]
 
@@ -85,7 +85,8 @@ def test_a_run_ends_well_though_prefect_was_killed_meanwhile(
 def test_mlflow_may_be_away_for_a_while_and_has_every_meta_step_once_afterwards(
     operator: Operator, supervisor: Supervisor
 ) -> None:
-    training = Training(operator, 100_000)
+    # However long it runs meanwhile, it may not end because it gets worse.
+    training = Training(operator, 100_000, rollback_rise=1e6)
     training.reaches(SEGMENT)
     supervisor.stop("mlflow")
     stopped, done = time.monotonic(), training.checkpoints[-1]
@@ -94,7 +95,8 @@ def test_mlflow_may_be_away_for_a_while_and_has_every_meta_step_once_afterwards(
     assert (training.folder / FILE).exists()
     time.sleep(max(0.0, stopped + AWAY_SECONDS - time.monotonic()))
     supervisor.start("mlflow")
-    eventually(lambda: not (training.folder / FILE).exists(), operator.log)
+    eventually(lambda: training.state in ENDED or not (training.folder / FILE).exists())
+    assert training.state not in ENDED, operator.log()
     training.reaches(training.checkpoints[-1] + SEGMENT)
     cancel(operator, training.flow_run_id)
     assert training.ends() == "CANCELLED"

@@ -15,7 +15,7 @@ seeds = iter(range(1000, 2000))
 class Training:
     """A meta-training of many segments that no other test has, started as its form does."""
 
-    def __init__(self, operator: Operator, meta_steps: int) -> None:
+    def __init__(self, operator: Operator, meta_steps: int, **more: Any) -> None:
         self.operator = operator
         conf = dict(operator.deployment("meta-train")["parameters"]["meta_training"])
         self.conf = conf | {
@@ -23,6 +23,7 @@ class Training:
             "segment_meta_steps": SEGMENT,
             "warmup_meta_steps": 2,
             "seed": next(seeds),
+            **more,
         }
         self._known = self._folders()
         self._folder: Path | None = None

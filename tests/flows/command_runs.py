@@ -17,7 +17,8 @@ class CommandRun(NamedTuple):
     """One meta-training, however often it is begun again; all it writes lies in its home."""
 
     home: Path
-    server: str
+    server: str | None
+    """Prefect's; without one the command starts its own, and stands alone as at a terminal."""
     jax_cache: Path
     settings: tuple[str, ...]
 
@@ -27,13 +28,16 @@ class CommandRun(NamedTuple):
             **{name: value for name, value in os.environ.items() if not name.startswith(outside)},
             "HOME": str(self.users_folder),
             "LOPT_HOME": str(self.home),
-            "PREFECT_API_URL": self.server,
+            "PREFECT_HOME": str(self.home / "prefect"),
             "JAX_COMPILATION_CACHE_DIR": str(self.jax_cache),
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
             # Where packages are installed without it, compiling Python is half of a start.
             "PYTHONPYCACHEPREFIX": str(self.jax_cache.with_name("python")),
             "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "0.5",
         }
+        environment.pop("PREFECT_API_URL", None)
+        if self.server is not None:
+            environment["PREFECT_API_URL"] = self.server
         self.home.mkdir(exist_ok=True)
         self.users_folder.mkdir(exist_ok=True)
         changes = [part for setting in self.settings for part in ("--set", setting)]
@@ -42,7 +46,11 @@ class CommandRun(NamedTuple):
         try:
             with (self.home / "log.txt").open("ab") as log:
                 return subprocess.Popen(
-                    [*COMMAND, *changes], env=environment, stdout=log, stderr=log
+                    [*COMMAND, *changes],
+                    env=environment,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=self.server is None,
                 )
         finally:
             signal.signal(signal.SIGINT, before)
@@ -54,14 +62,18 @@ class CommandRun(NamedTuple):
     def signalled(self, number: int, is_now: Callable[[], bool]) -> int:
         """Begin it or go on with it, and send a signal as soon as it is time; the exit status.
 
-        If it ends before, that is the status of this end.
+        If it ends before, that is the status of this end. Without a server all that it has
+        started hears the signal, too, as at a terminal.
         """
         process = self.start()
         end = time.monotonic() + SECONDS
         while process.poll() is None and not is_now():
             assert time.monotonic() < end, self.log()
             time.sleep(0.005)
-        process.send_signal(number)
+        if self.server is None:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
         return process.wait(SECONDS)
 
     @property

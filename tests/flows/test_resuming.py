@@ -70,6 +70,27 @@ def test_a_signal_ends_a_run_with_a_whole_checkpoint_and_a_line(
     assert not run.is_released()
 
 
+# Until it is told of the signal Prefect's server, which hears it as well, is to live.
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (signal.SIGINT, "Interrupted."),
+        # Of this one its server dies, and nobody waits for it.
+        pytest.param(signal.SIGTERM, "Stopped.", marks=pytest.mark.slow),
+    ],
+)
+def test_a_signal_to_all_that_a_terminal_has_started_ends_it_with_the_same_line(
+    tmp_path: Path, jax_cache: Path, number: int, said: str
+) -> None:
+    run = CommandRun(tmp_path / "alone", None, jax_cache, SETTINGS)
+    assert run.signalled(number, lambda: run.has(3)) == 1
+    *_, newest = run.sound_checkpoints()
+    assert run.tracked() == ("KILLED", list(range(1, newest + 1)))
+    *others, last = run.log().splitlines()
+    assert last == f"{said} The same command goes on from the last checkpoint."
+    assert not [line for line in others if "Traceback" in line or "Error" in line]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("harm", [flip_a_byte, cut_in_half])
 def test_a_damaged_newest_checkpoint_is_named_and_that_before_ends_with_the_same_bits(

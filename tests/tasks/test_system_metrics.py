@@ -1,5 +1,6 @@
 """What the machine does while a run works, in the store that MLflow really has."""
 
+import threading
 import time
 
 import pytest
@@ -45,6 +46,7 @@ def test_a_run_says_what_the_machine_did_and_goes_on_with_it_when_it_goes_on() -
 
 def test_reading_that_an_outage_has_ended_is_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow import MlflowClient
+    from mlflow.system_metrics import system_metrics_monitor
 
     def away(*_: object) -> None:
         raise ConnectionError("MLflow is away")
@@ -58,6 +60,11 @@ def test_reading_that_an_outage_has_ended_is_begun_again(monkeypatch: pytest.Mon
             found = numbers(mlflow_run_id)
             time.sleep(0.5)
             assert numbers(mlflow_run_id) == found, "the outage has ended nothing"
+            with monkeypatch.context() as patch:
+                patch.setattr(MlflowClient, "get_run", away)
+                # MLflow would count from 0 again, which it cannot know to be wrong.
+                patch.setattr(system_metrics_monitor, "SystemMetricsMonitor", None)
+                monitoring.renew()
             monitoring.renew()
             monitoring.renew()
             wait_for_more(mlflow_run_id, than=len(found))
@@ -70,3 +77,25 @@ def test_whoever_switches_it_off_has_none(monkeypatch: pytest.MonkeyPatch) -> No
         with system_metrics.logged(mlflow_run_id):
             time.sleep(0.2)
         assert numbers(mlflow_run_id) == []
+
+
+def test_an_mlflow_that_is_away_is_not_waited_for_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    answers, finished = threading.Event(), threading.Event()
+    finish = SystemMetricsMonitor.finish
+
+    def finish_late(monitor: SystemMetricsMonitor) -> None:
+        answers.wait()
+        finish(monitor)
+        finished.set()
+
+    monkeypatch.setattr(SystemMetricsMonitor, "finish", finish_late)
+    monkeypatch.setattr(system_metrics, "SECONDS_TO_END", 0.1)
+    with tracking.tracked("stage", {}) as mlflow_run_id, system_metrics.logged(mlflow_run_id):
+        wait_for_more(mlflow_run_id, than=0)
+    assert not finished.is_set()
+    answers.set()
+    assert finished.wait(60)

@@ -1,0 +1,56 @@
+"""The server that Prefect's client starts for a flow where nobody has named one, and Ctrl-C."""
+
+import contextvars
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from prefect.settings import get_current_settings
+
+if TYPE_CHECKING:
+    from prefect.server.api.server import SubprocessASGIServer
+
+SECONDS_TO_ANSWER = 2.0
+
+
+def start_out_of_reach() -> None:
+    """Start it, if the flow to come would, as a process that a terminal's Ctrl-C does not end.
+
+    A terminal sends Ctrl-C to all that a command has started. Without its server Prefect cannot
+    be told that the flow was stopped, and waits for minutes until it has given up.
+    """
+    server = _one_to_come()
+    if server is None:
+        return
+    # What blocks a signal hands that down to what it starts. This thread has to hear it.
+    aside = ThreadPoolExecutor(1, initializer=_block_ctrl_c)
+    started = aside.submit(contextvars.copy_context().run, server.start)
+    aside.shutdown(wait=False)
+    started.result()
+
+
+def is_gone() -> bool:
+    """Tell whether there was one, which no longer answers."""
+    server = _one_to_come()
+    if server is None or server.port is None or not server.running:
+        return False
+    try:
+        socket.create_connection(("127.0.0.1", server.port), SECONDS_TO_ANSWER).close()
+    except OSError:
+        return True
+    return False
+
+
+def _one_to_come() -> "SubprocessASGIServer | None":
+    """Return the server that Prefect's client asks here, running or not."""
+    settings = get_current_settings()
+    if settings.api.url or not settings.server.ephemeral.enabled:
+        return None
+    from prefect.server.api.server import SubprocessASGIServer
+
+    return SubprocessASGIServer()
+
+
+def _block_ctrl_c() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
