@@ -1,10 +1,13 @@
 import os
 import signal
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 
+import httpx
 import pytest
+from prefect.exceptions import TerminationSignal
 
-from tasks.stopping import StoppedAtOnceError, heeded
+from tasks.stopping import StoppedAtOnceError, heeded, stop_behind
 
 
 @pytest.fixture
@@ -50,3 +53,35 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
         assert wish.number is None
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def over(
+    stop: BaseException, lose: Callable[[], object], lost: type[BaseException]
+) -> BaseException:
+    """What comes out where something else goes wrong while the stop is dealt with."""
+    with pytest.raises(lost) as caught:
+        try:
+            raise stop
+        finally:
+            lose()
+    return caught.value
+
+
+def ask_a_server_that_is_gone() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    httpx.get(f"http://127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(143), TerminationSignal(15)])
+def test_a_stop_is_found_behind_the_connection_that_prefect_lost_over_it(
+    stop: BaseException,
+) -> None:
+    lost = over(stop, ask_a_server_that_is_gone, httpx.ConnectError)
+    assert stop_behind(lost) is stop is stop_behind(stop)
+
+
+def test_an_error_of_our_own_is_no_stop_whatever_came_before_it() -> None:
+    assert stop_behind(over(KeyboardInterrupt(), lambda: int("x"), ValueError)) is None
+    lost = over(ValueError("no stop"), ask_a_server_that_is_gone, httpx.ConnectError)
+    assert stop_behind(lost) is None
