@@ -55,16 +55,12 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def over(
-    stop: BaseException, lose: Callable[[], object], lost: type[BaseException]
-) -> BaseException:
-    """What comes out where something else goes wrong while the stop is dealt with."""
-    with pytest.raises(lost) as caught:
-        try:
-            raise stop
-        finally:
-            lose()
-    return caught.value
+def stopped_and(stop: BaseException, lose: Callable[[], object]) -> None:
+    """Be stopped, and have something else go wrong while that is dealt with."""
+    try:
+        raise stop
+    finally:
+        lose()
 
 
 def ask_a_server_that_is_gone() -> None:
@@ -77,11 +73,14 @@ def ask_a_server_that_is_gone() -> None:
 def test_a_stop_is_found_behind_the_connection_that_prefect_lost_over_it(
     stop: BaseException,
 ) -> None:
-    lost = over(stop, ask_a_server_that_is_gone, httpx.ConnectError)
-    assert stop_behind(lost) is stop is stop_behind(stop)
+    with pytest.raises(httpx.ConnectError) as lost:
+        stopped_and(stop, ask_a_server_that_is_gone)
+    assert stop_behind(lost.value) is stop is stop_behind(stop)
 
 
 def test_an_error_of_our_own_is_no_stop_whatever_came_before_it() -> None:
-    assert stop_behind(over(KeyboardInterrupt(), lambda: int("x"), ValueError)) is None
-    lost = over(ValueError("no stop"), ask_a_server_that_is_gone, httpx.ConnectError)
-    assert stop_behind(lost) is None
+    with pytest.raises(ValueError, match="invalid literal") as ours:
+        stopped_and(KeyboardInterrupt(), lambda: int("x"))
+    with pytest.raises(httpx.ConnectError) as lost:
+        stopped_and(ValueError("no stop"), ask_a_server_that_is_gone)
+    assert stop_behind(ours.value) is stop_behind(lost.value) is None
