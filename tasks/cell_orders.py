@@ -13,6 +13,8 @@ from tasks.evaluation_targets import TargetReference
 from tasks.references import Reference, ReleaseReference, short
 
 OURS = "learned"
+BEGUN = ".begun"
+"""How the folder of a cell ends that is not finished."""
 
 
 class CandidateReference(Reference):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from prefect import task
 
 from tasks import code_version, settings, terminal
-from tasks.cell_orders import CellOrder, candidate_of
+from tasks.cell_orders import BEGUN, CellOrder, candidate_of
 from tasks.errors import may_pass
 from tasks.evaluation_targets import target_of
 from tasks.locks import locked
@@ -199,7 +199,7 @@ def _check_stopped() -> None:
 @contextmanager
 def _workshop(order: CellOrder) -> Iterator[Path]:
     """Give a folder for what is not finished, kept from other processes; a success removes it."""
-    folder = order.directory.with_name(f"{order.directory.name}.begun")
+    folder = order.directory.with_name(f"{order.directory.name}{BEGUN}")
     with ExitStack() as kept:
         while True:
             folder.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tasks import code_version, old_runs, run_folders, settings, tracking
+from tasks.cell_orders import BEGUN
 from tasks.confs import RetentionConf
 from tasks.locks import locked
 from tasks.needed import Needed, all_pages, needed
@@ -135,6 +136,10 @@ def _cells(conf: RetentionConf, keep: Needed) -> Iterator[Leftover]:
         useful &= facts.get("release") is None or facts["release"] in keep.releases
         if not useful and _is_old(path.parent, conf.artifact_days):
             yield _folder(CELLS, path.parent)
+    # Of cells that were begun and that nobody has gone on with.
+    for path in sorted(settings.cells_root().glob(f"*/*{BEGUN}")):
+        if _is_old(path, conf.artifact_days):
+            yield _folder(CELLS, path)
 
 
 def _facts(report: Path) -> dict[str, str]:

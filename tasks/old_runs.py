@@ -103,6 +103,7 @@ def _may_go(cycle: "Run", before: float, waiting: set[str], keep: Needed) -> boo
         _is_over(run, before)
         and run.info.run_id not in (keep.runs | waiting)
         and not _releases(run) & keep.releases
+        and not keep.has_place(run.info.artifact_uri)
         for run in _with_parts(cycle)
     )
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
+from prefect.runtime import task_run
 
 from tasks import promotion, run_folders, settings, tracking
 from tasks.cell_orders import OURS
@@ -37,6 +38,10 @@ def register_release(
     conf: PublicationConf, release: ReleaseReference, report: str, mlflow_run_id: str
 ) -> ModelVersionReference:
     """Make the release a version of the registered model."""
+    if task_run.run_count > 1 and (before := _registered(conf, release)):
+        # The attempt before has, and then could not write what it is.
+        _write_card(before, release)
+        return before
     uri = _logged_already(release) or _logged(release, mlflow_run_id)
     client = tracking.client()
     _ensure_registered(conf.model_name)
@@ -124,9 +129,9 @@ def _check_report(report: str, release: ReleaseReference) -> None:
 def append_to_card(version: ModelVersionReference, heading: str, text: str) -> None:
     """Put a section at the end of a version's model card, instead of one that it may have had."""
     card = _card(version).partition(f"\n{heading}\n")[0]
-    section = f"\n{heading}\n\n{text}\n"
     # What is said last matters most, and there may be no room for all.
-    _update_card(version, card[: LONGEST_CARD - len(section)] + section[:LONGEST_CARD])
+    section = f"\n{heading}\n\n{text}\n"[:LONGEST_CARD]
+    _update_card(version, card[: LONGEST_CARD - len(section)] + section)
 
 
 def refuse_refused(conf: PublicationConf, release: ReleaseReference) -> None:

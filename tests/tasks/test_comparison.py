@@ -63,7 +63,21 @@ def test_reports_are_found_by_the_run_that_logged_them(folders: list[str]) -> No
         assert optimizers(uri, f"new={folders[1]}") == ("learned aaaaaaaa", "new")
 
 
-def test_a_model_version_stands_for_the_newest_report_of_its_release(folders: list[str]) -> None:
+def test_a_model_version_stands_for_the_newest_finished_report_of_its_release(
+    folders: list[str],
+) -> None:
+    from lopt.evaluation import Report
+
+    registered(FIRST)
+    older, newer = folders[1], folders[0]
+    logged(older, FIRST)
+    logged(newer, FIRST)
+    tracking.client().set_terminated(logged(older, FIRST), "FAILED")
+    found = Report.read(Path(merge_reports.fn(["models:/learned-optimizer/1"]).directory))
+    assert found.facts["learned-optimizer/1/release"] == FIRST
+
+
+def test_a_model_version_is_named_as_it_was_asked_for(folders: list[str]) -> None:
     for folder, digest in zip(folders, (FIRST, SECOND), strict=True):
         logged(folder, digest)
         registered(digest)

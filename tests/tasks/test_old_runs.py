@@ -69,6 +69,15 @@ def test_a_cycle_stays_where_one_of_its_runs_made_a_version() -> None:
     assert found() == {other}
 
 
+def test_a_cycle_stays_where_a_version_is_loaded_from_the_files_of_one_of_its_runs() -> None:
+    cycle = log("nightly-retraining")
+    part, other = log("meta-train", cycle), log("meta-train")
+    place = tracking.client().get_run(part).info.artifact_uri
+    tracking.client().create_registered_model("some")
+    tracking.client().create_model_version("some", f"{place}/model")
+    assert found() == {other}
+
+
 def test_what_evaluated_the_release_of_a_version_stays() -> None:
     log("evaluate-release", **{"release.1": DIGEST})
     other = log("evaluate-release", **{"release.0": "of another"})

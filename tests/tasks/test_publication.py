@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks import tracking
+from tasks import publication, tracking
 from tasks.confs import DEFAULTS
 from tasks.promotion import VersionError
 from tasks.publication import (
@@ -85,6 +85,39 @@ def test_an_alias_that_is_moved_at_the_second_try_leaves_one_version(
     versions = tracking.client().search_model_versions("name = 'learned-optimizer'")
     assert [int(one.version) for one in versions] == [1]
     assert champion() == 1
+
+
+@pytest.mark.usefixtures("home")
+def test_a_release_that_is_registered_at_the_second_try_is_one_version_with_a_card(
+    trained: ReleaseReference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise ConnectionError("the registry is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publication, "_write_card", fail)
+        with pytest.raises(ConnectionError):
+            registered(trained)
+    # As Prefect says of a second attempt.
+    monkeypatch.setenv("PREFECT__RUNTIME__TASK_RUN__RUN_COUNT", "2")
+    assert registered(trained).version == 1
+    (version,) = tracking.client().search_model_versions("name = 'learned-optimizer'")
+    assert "lopt.load" in version.description
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    "length", [10, publication.LONGEST_CARD - 20, 2 * publication.LONGEST_CARD]
+)
+def test_a_card_is_never_longer_than_mlflow_takes_and_what_is_said_last_is_there(
+    trained: ReleaseReference, length: int
+) -> None:
+    version = registered(trained)
+    for text in ("x" * length, "y" * length):
+        publication.append_to_card(version, "## Gate", text)
+        card = tracking.client().get_model_version(version.name, str(version.version)).description
+        assert len(card) <= publication.LONGEST_CARD
+        assert f"## Gate\n\n{text[:10]}" in card
 
 
 @pytest.mark.usefixtures("home")

@@ -233,6 +233,14 @@ def test_a_damaged_cell_keeps_no_sweep_from_its_work() -> None:
     assert found() == [(CELLS, str(folder))]
 
 
+def test_what_was_begun_of_a_cell_goes_when_nobody_went_on_with_it() -> None:
+    old, young = (settings.cells_root() / "bowls" / f"Adam-{n}.begun" for n in (1, 2))
+    for folder in (old, young):
+        (folder / "checkpoints" / "40").mkdir(parents=True)
+    age(old, 51)
+    assert found() == [(CELLS, str(old))]
+
+
 def test_reports_and_cells_go_where_no_version_is_of_their_release(make_release: Make) -> None:
     from tasks import code_version
 

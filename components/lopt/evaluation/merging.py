@@ -22,7 +22,7 @@ def merged(reports: Mapping[str, Report]) -> Report:
     Each report's learned optimizer gets the report's name; a report that was merged already
     keeps the names it has, and one may hold baselines alone. A baseline that several reports
     have is the first one's, which has seen the same problems. Targets that some report lacks
-    are left out, and are named among the failures.
+    are left out, and are named among the failures. Of one report it is that one, by its name.
 
     Raises `ReportError` for reports that cannot be paired: of no common target, with other
     seeds, recorded steps or metrics, whose trajectories begin elsewhere at the same seed, or
@@ -73,8 +73,9 @@ def _renamed(one: Named, names: Mapping[str, str]) -> Named:
 
 
 def _complaints(reports: Mapping[str, Report]) -> Iterator[str]:
-    if len(reports) < 2:
-        yield f"two or more are needed, and there are {len(reports)}"
+    if not reports:
+        yield "there are none"
+        return
     owners: dict[str, str] = {}
     for name, report in reports.items():
         for ours in report.ours:

@@ -125,12 +125,15 @@ class Report:
 
         Raises `ReportError`, naming the targets there are, if there is none.
         """
-        cells = tuple(cell for cell in self.cells if cell.target.startswith(prefix))
-        if not cells:
-            raise ReportError(
-                f"No target's name begins with {prefix!r}; there are: {', '.join(self.targets)}."
-            )
-        return dataclasses.replace(self, cells=cells)
+        if prefix not in self._parts:
+            cells = tuple(cell for cell in self.cells if cell.target.startswith(prefix))
+            if not cells:
+                raise ReportError(
+                    f"No target's name begins with {prefix!r}; there are: "
+                    f"{', '.join(self.targets)}."
+                )
+            self._parts[prefix] = dataclasses.replace(self, cells=cells)
+        return self._parts[prefix]
 
     def scores(self, measure: str) -> tuple[Score, ...]:
         """Return every optimizer's score on every target that has the measure, and its mean.
@@ -212,6 +215,11 @@ class Report:
         }
 
     # Bootstrapping takes seconds where there are many optimizers, and all who show it ask again.
+    @functools.cached_property
+    def _parts(self) -> "dict[str, Report]":
+        # Kept, since each of them keeps what it has scored.
+        return {}
+
     @functools.cached_property
     def _scores(self) -> dict[str, tuple[Score, ...]]:
         return {}

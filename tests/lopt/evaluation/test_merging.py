@@ -34,6 +34,16 @@ def test_every_learned_optimizer_and_each_baseline_once_is_in_what_is_merged(rep
     assert both.targets == report.targets
 
 
+def test_one_report_alone_is_that_report_by_its_name(report):
+    one = merged({"one": report})
+    assert one.optimizers == ("one", "SGD", "Adam")
+    assert [cell.losses.tobytes() for cell in one.cells] == [
+        report.cells[place].losses.tobytes() for place in range(len(report.cells))
+    ]
+    with pytest.raises(ReportError, match="there are none"):
+        merged({})
+
+
 def test_scores_are_those_of_the_reports(report):
     other = again(report)
     both = merged({"one": report, "two": other})
@@ -131,11 +141,9 @@ def test_what_cannot_be_paired_is_refused_with_what_differs(report, change, mess
         merged({"one": report, "two": again(report, change)})
 
 
-def test_names_that_are_taken_and_a_single_report_are_refused(report):
+def test_names_that_are_taken_are_refused(report):
     with pytest.raises(ReportError, match="'Adam', for another optimizer"):
         merged({"one": report, "Adam": again(report)})
     both = merged({"one": report, "two": again(report)})
     with pytest.raises(ReportError, match="'one' is in 'both' and in 'one'"):
         merged({"both": both, "one": again(report)})
-    with pytest.raises(ReportError, match="there are 1"):
-        merged({"one": report})
