@@ -28,6 +28,7 @@ from tasks.releases import note_settled
     name="nightly-retraining",
     flow_run_name=run_names.run_name,
     on_failure=[alarms.report],
+    on_completion=[alarms.report_left_out],
 )
 def nightly_retraining(
     night: NightConf = DEFAULTS.night,
@@ -45,9 +46,12 @@ def nightly_retraining(
         at: Which night it is: give the time of one that was stopped to go on with that.
     """
     with nights.alone(at) as tonight:
-        if reason := nights.to_be_left_out(tonight, night):
+        if reason := nights.done_already(tonight):
             terminal.say(reason)
             return Completed(name="Skipped", message=reason)
+        if reason := nights.too_late(tonight, night):
+            terminal.warn(reason)
+            return Completed(name=alarms.LEFT_OUT, message=reason)
         start = nights.release_to_begin_with(tonight, night, publication)
         meta_training = nights.begun_with(meta_training, start)
         ensemble = ensemble.with_seed(tonight.seed)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 WEBHOOK_VARIABLE = "LOPT_ALARM_WEBHOOK"
 """Address that is sent `{"text": ...}` by POST, which chat programs take; it may hold a secret."""
 SECONDS = 10.0
+LEFT_OUT = "LeftOut"
+"""Prefect's state of what was too late to be done, which is no failure, but to be told of."""
 
 
 def report(flow: "Flow[..., Any]", flow_run: "FlowRun", state: "State[Any]") -> None:
@@ -30,6 +32,12 @@ def report(flow: "Flow[..., Any]", flow_run: "FlowRun", state: "State[Any]") -> 
     logger.error(text)
     if reason := tell(text, flow_run):
         logger.error(reason)
+
+
+def report_left_out(flow: "Flow[..., Any]", flow_run: "FlowRun", state: "State[Any]") -> None:
+    """Say that a flow run was too late to be done; of others that have completed nothing."""
+    if state.name == LEFT_OUT:
+        report(flow, flow_run, state)
 
 
 def tell(text: str, flow_run: "FlowRun") -> str | None:

@@ -88,10 +88,13 @@ def alone(at: str) -> Iterator[Night]:
         yield tonight(night.name)
 
 
-def to_be_left_out(night: Night, conf: NightConf) -> str | None:
-    """Return why a night is not to be done, `None` if it is."""
-    if night.done:
-        return f"The night of {night.name} is done already."
+def done_already(night: Night) -> str | None:
+    """Return that a night is done, `None` if it is not."""
+    return f"The night of {night.name} is done already." if night.done else None
+
+
+def too_late(night: Night, conf: NightConf) -> str | None:
+    """Return by how much a night that nobody has begun is too late, `None` if it is not."""
     if night.resumed is not None:
         return None
     hours = (datetime.now(UTC) - night.scheduled).total_seconds() / 3600

@@ -201,14 +201,22 @@ def test_a_night_that_is_done_is_not_done_again(nights: Nights) -> None:
     assert len(nights.training.confs) == trained
 
 
-def test_a_night_that_is_long_over_is_left_out(nights: Nights) -> None:
+def test_a_night_that_is_long_over_is_left_out_and_told_of(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from flows.nightly_retraining import nightly_retraining
+    from tasks import alarms
 
+    told: list[str] = []
+    monkeypatch.setattr(alarms, "tell", lambda text, _: told.append(text))
     trained = len(nights.training.confs)
     past = (datetime.now(UTC) - timedelta(hours=13)).isoformat()
     state = nightly_retraining(**nights.parts, at=past, return_state=True)
-    assert (state.name, "13 hours late" in state.message) == ("Skipped", True)
+    assert (state.name, "13 hours late" in state.message) == ("LeftOut", True)
     assert len(nights.training.confs) == trained
+    (text,) = told
+    assert "LeftOut. The night of" in text
+    assert "13 hours late" in text
 
 
 @pytest.mark.slow
