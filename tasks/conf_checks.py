@@ -160,12 +160,20 @@ def _warmup(conf: MetaTrainingConf) -> list[str]:
 
 
 def _lengths(conf: MetaTrainingConf) -> list[str]:
-    if conf.shortest_unrolls <= conf.longest_unrolls:
-        return []
-    return [
-        f"meta_training.shortest_unrolls: {conf.shortest_unrolls} is not allowed; "
-        f"allowed: at most longest_unrolls = {conf.longest_unrolls}"
-    ]
+    found = []
+    if conf.shortest_unrolls > conf.longest_unrolls:
+        found.append(
+            f"meta_training.shortest_unrolls: {conf.shortest_unrolls} is not allowed; "
+            f"allowed: at most longest_unrolls = {conf.longest_unrolls}"
+        )
+    # Inner steps are counted in 32 bits.
+    most = (2**31 - 1) // conf.unroll_steps
+    if conf.longest_unrolls > most:
+        found.append(
+            f"meta_training.longest_unrolls: {conf.longest_unrolls} is not allowed; "
+            f"allowed: at most {most} with unroll_steps = {conf.unroll_steps}"
+        )
+    return found
 
 
 def _records(conf: EvaluationConf) -> list[str]:

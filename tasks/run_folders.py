@@ -118,5 +118,9 @@ def read(directory: Path) -> RunFolder:
 def write(directory: Path, record: RunRecord) -> None:
     """Write `run.json`, whole or not at all."""
     aside = directory / f".run.json.{os.getpid()}"
-    aside.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    with aside.open("w", encoding="utf-8") as file:
+        file.write(record.model_dump_json(indent=2) + "\n")
+        file.flush()
+        # Or a machine that loses its power may be left with the new name of nothing.
+        os.fsync(file.fileno())
     aside.replace(directory / "run.json")

@@ -72,10 +72,18 @@ def held_out_groups(
     """Return the held-out draws of every group of the ensemble.
 
     Where the other seed has drawn problems of another form, which would be another program to
-    compile, the group's own entries are taken: their constants are drawn anew all the same.
+    compile, the group's own entries are taken, and it is said so: their constants are drawn anew
+    all the same.
     """
     known = {(group.family, _form(group)): group for group in groups_of(held_out)}
-    return tuple(known.get((group.family, _form(group)), group) for group in groups_of(ensemble))
+    groups = groups_of(ensemble)
+    own = [group.family for group in groups if (group.family, _form(group)) not in known]
+    if own:
+        terminal.warn(
+            f"validated on the entries that are trained on, with other constants, in "
+            f"{', '.join(own)}: with validation_seed nothing of the same program is drawn there."
+        )
+    return tuple(known.get((group.family, _form(group)), group) for group in groups)
 
 
 def _form(group: "Group") -> Any:

@@ -34,6 +34,14 @@ def test_lengths_of_which_the_shortest_is_the_longer_are_refused() -> None:
     )
 
 
+def test_more_inner_steps_than_can_be_counted_are_refused() -> None:
+    (line,) = refused("unroll_steps=10000", "longest_unrolls=300000")
+    assert line == (
+        "meta_training.longest_unrolls: 300000 is not allowed; "
+        "allowed: at most 214748 with unroll_steps = 10000"
+    )
+
+
 def test_lengths_may_all_be_equal() -> None:
     conf = read_conf(None, ["shortest_unrolls=60", "longest_unrolls=60"], SECTIONS)
     check(conf, SECTIONS)

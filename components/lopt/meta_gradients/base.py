@@ -21,6 +21,8 @@ class Faults(NamedTuple):
     """The number of the entry in its group."""
     inner_steps: Int[Array, " problems"]
     """The first inner step after which the loss was not finite, or the last of the unroll."""
+    beside: Bool[Array, " problems"] | None = None
+    """Those whose meta-loss is sound all the same; `None` for none: a teacher's trajectories."""
 
 
 class Estimate(NamedTuple):

@@ -157,6 +157,7 @@ def _either(one: Faults, other: Faults) -> Faults:
         one.bad | other.bad,
         jnp.where(is_others, other.entries, one.entries),
         jnp.where(is_others, other.inner_steps, one.inner_steps),
+        beside=is_others,
     )
 
 

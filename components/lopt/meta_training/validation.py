@@ -97,7 +97,8 @@ def _steps(metrics: MetaMetrics) -> dict[str, list[_Step]]:
     """Return what each family had at each meta-step."""
     rows, steps = metrics.rows(), {}
     for family, faults in zip(metrics.families, jax.device_get(metrics.faults), strict=True):
-        parts = np.mean(faults.bad[: metrics.steps], axis=1)
+        left_out = faults.bad if faults.beside is None else faults.bad & ~faults.beside
+        parts = np.mean(left_out[: metrics.steps], axis=1)
         steps[family] = [
             _Step(row[f"meta/loss/{family}"], float(part))
             for row, part in zip(rows, parts, strict=True)

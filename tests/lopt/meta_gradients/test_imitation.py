@@ -100,7 +100,9 @@ def test_a_weight_of_0_equals_the_other_estimator_bit_for_bit(kind, quadratics, 
     alone, key = kind(unrolling), getkey()
     beside = Imitation(unrolling, alone, weight=0.0)
     pairs = zip(*(series(one, quadratics, key, 4) for one in (alone, beside)), strict=True)
-    for one, other in pairs:
+    for one, whole in pairs:
+        assert not np.asarray(whole.faults.beside).any()
+        other = whole._replace(faults=whole.faults._replace(beside=None))
         for name in ("gradient", "meta_loss", "variance", "faults"):
             found = arrays_of(getattr(one, name)), arrays_of(getattr(other, name))
             jax.tree.map(np.testing.assert_array_equal, *found)
@@ -300,6 +302,7 @@ def test_a_teacher_that_goes_astray_is_named_and_the_other_part_kept(getkey):
         series(one, group, key, 2) for one in (astray, TruncatedBackprop(unrolling))
     )
     assert np.asarray(found.faults.bad).all()
+    assert np.asarray(found.faults.beside).all()
     assert found.metrics["meta/nonfinite"] == found.metrics["imitation/nonfinite"] == PROBLEMS
     assert jnp.isnan(found.means["imitation/loss"])
     assert found.gradient.any()

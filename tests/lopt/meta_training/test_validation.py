@@ -9,7 +9,7 @@ import pytest
 
 from lopt.architectures import GlobalLearningRate
 from lopt.ensembles import draw_ensemble
-from lopt.meta_gradients import GrowingLengths, TruncatedBackprop, Unrolling
+from lopt.meta_gradients import GrowingLengths, Imitation, TruncatedBackprop, Unrolling
 from lopt.meta_gradients.lengths import LogUniformLengths
 from lopt.meta_training import MetaTraining, init_meta_state, validation_losses
 from lopt.meta_training.validation import LEFT_OUT
@@ -79,3 +79,15 @@ def test_validation_is_the_same_wherever_a_curriculum_has_come():
     growing = GrowingLengths(LogUniformLengths(1, 20), 1, 20, 1000)
     unrolling = Unrolling(steps=2, problems=4, lengths=growing)
     assert losses(unrolling, rates(1e-2)) == losses(unrolling, rates(1e-2), meta_step=1000)
+
+
+def test_a_teacher_that_goes_astray_changes_no_validation_loss():
+    unrolling = Unrolling(steps=2, problems=4)
+    found = []
+    for teachers_rate in (1e-2, 1e30):
+        estimator = Imitation(unrolling, teacher="sgd", learning_rate=teachers_rate)
+        training = MetaTraining(estimator, steps_per_dispatch=2)
+        state = init_meta_state(training, rates(1e-2), GROUPS, jax.random.key(0))
+        found.append(validation_losses(training, GROUPS, state, KEY, 3)["bowls"])
+    assert found[0] == found[1]
+    assert np.isfinite(found[0])
