@@ -133,7 +133,8 @@ def test_arrays_of_the_state_and_the_faults_have_the_problems_first(
     shapes = {leaf.shape[:1] for leaf in jax.tree.leaves((state, result.state))}
     # Some array has to have the problems, or devices do not know how to divide them.
     assert shapes - {()} == {(estimator.unrolling.problems,)}
-    assert {leaf.shape for leaf in result.faults} == {(estimator.unrolling.problems,)}
+    faults = jax.tree.leaves(result.faults)
+    assert {leaf.shape for leaf in faults} == {(estimator.unrolling.problems,)}
 
 
 @every_estimator
