@@ -30,7 +30,7 @@ def answers(operator: Operator) -> bool:
 
 
 def as_ipv4(address: str) -> str:
-    """An address as it is without IPv6, by which JAX's processes may still be speaking."""
+    """An address as it is without IPv6, by which a process may speak to this machine as well."""
     found = ip_address(address)
     return str(getattr(found, "ipv4_mapped", None) or found)
 
