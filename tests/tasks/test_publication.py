@@ -31,6 +31,10 @@ def registered(release: ReleaseReference, report: str = NO_REPORT) -> ModelVersi
         return register_release.fn(DEFAULTS.publication, release, report, mlflow_run_id)
 
 
+def fail(*arguments: Any) -> None:
+    raise ConnectionError("the registry is away")
+
+
 def champion() -> int:
     found = tracking.client().get_model_version_by_alias("learned-optimizer", "champion")
     return int(found.version)
@@ -73,9 +77,6 @@ def test_an_alias_that_is_moved_at_the_second_try_leaves_one_version(
 ) -> None:
     from mlflow import MlflowClient
 
-    def fail(*arguments: Any) -> None:
-        raise ConnectionError("the registry is away")
-
     version = registered(trained)
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "set_registered_model_alias", fail)
@@ -91,9 +92,6 @@ def test_an_alias_that_is_moved_at_the_second_try_leaves_one_version(
 def test_a_release_that_is_registered_at_the_second_try_is_one_version_with_a_card(
     trained: ReleaseReference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*arguments: Any) -> None:
-        raise ConnectionError("the registry is away")
-
     with monkeypatch.context() as patch:
         patch.setattr(publication, "_write_card", fail)
         with pytest.raises(ConnectionError):
