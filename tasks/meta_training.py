@@ -82,11 +82,15 @@ def meta_train_segment(
                     meta_state = judged(conf, best, first, trained, found, _facts(run))
                     if meta_state is trained:  # What is rolled back has been told of.
                         terminal.say(f"  {in_words(best, last_meta_step, found)}")
-                    progress.log(last_meta_step)
+                    progress.keep_rows(last_meta_step)
                     checkpoints.save(last_meta_step, meta_state, _facts(run))
+                    progress.send_rows()
                 except (KeyboardInterrupt, SystemExit, TerminationSignal):
                     progress.keep(checkpoints, last_meta_step)
                     raise
+        else:
+            # An attempt before may have saved its checkpoint and then been refused by MLflow.
+            _outbox(run).send_if_there()
         return _reference(checkpoints, int(meta_state.meta_step))
 
 
@@ -221,10 +225,13 @@ class _Progress:
         """Add metrics to those of a meta-step."""
         self._rows = [(s, row | metrics if s == meta_step else row) for s, row in self._rows]
 
-    def log(self, last_meta_step: int) -> None:
-        """Log what is not logged yet: a process may die between this and its checkpoint."""
-        rows = [row for row in self._rows if row[0] <= last_meta_step]
-        _outbox(self._run).log(rows)
+    def keep_rows(self, last_meta_step: int) -> None:
+        """Put on disk what is to be logged; before the checkpoint, whose steps nobody repeats."""
+        _outbox(self._run).keep([row for row in self._rows if row[0] <= last_meta_step])
+
+    def send_rows(self) -> None:
+        """Log what is kept; after the checkpoint, which MLflow may not cost anybody."""
+        _outbox(self._run).send_if_there()
 
     def keep(self, checkpoints: "Checkpoints", last_meta_step: int) -> None:
         """Save a checkpoint of the last dispatch that is done, and log the rows up to it.
@@ -238,10 +245,18 @@ class _Progress:
 
         try:
             self._keep(checkpoints, last_meta_step)
-        except (OSError, RuntimeError, MlflowException, CheckpointError) as error:
+        except (OSError, RuntimeError, CheckpointError) as error:
             terminal.warn(
                 f"stopped, but what came after the checkpoint of meta-step "
                 f"{checkpoints.latest() or 0} is not kept: {type(error).__name__}: {error}"
+            )
+            return
+        try:
+            self.send_rows()
+        except (OSError, RuntimeError, MlflowException) as error:
+            terminal.warn(
+                f"MLflow refuses what is to be logged, which is kept in {self._run.directory} and "
+                f"sent when the run goes on: {type(error).__name__}: {error}"
             )
 
     def _keep(self, checkpoints: "Checkpoints", last_meta_step: int) -> None:
@@ -250,7 +265,7 @@ class _Progress:
         state = self._state_before if all_done else self.meta_state
         meta_step = int(state.meta_step)
         if meta_step > (checkpoints.latest() or 0):
-            self.log(meta_step)
+            self.keep_rows(meta_step)
             whole = self._others.whole(state, before=all_done)
             checkpoints.save(meta_step, whole, _facts(self._run))
             terminal.say(f"  stopped: checkpoint of meta-step {meta_step} is saved")

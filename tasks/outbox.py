@@ -37,12 +37,23 @@ class Outbox:
         self._file, self._logged = folder / FILE, logged
         self._away = False
 
-    def log(self, rows: Sequence[Row]) -> None:
-        """Keep the rows, and send all that are kept if MLflow answers.
+    def keep(self, rows: Sequence[Row]) -> None:
+        """Put rows on disk, where they wait until they are sent."""
+        if not rows:
+            return
+        now = _now()
+        lines = [json.dumps([step, dict(row), now]) for step, row in rows]
+        with self._file.open("a", encoding="utf-8") as file:
+            # A new line first: a process may have died in the middle of one.
+            file.write("\n" + "\n".join(lines))
+            file.flush()
+            os.fsync(file.fileno())
 
-        Raises what MLflow raises where it answers and refuses them.
+    def send_if_there(self) -> None:
+        """Send all that is kept if MLflow answers, and else say that it does not.
+
+        Raises what MLflow raises where it answers and refuses the rows, which stay kept.
         """
-        self._keep(rows)
         try:
             with without_patience():
                 self.send()
@@ -66,17 +77,6 @@ class Outbox:
         if self._away:
             terminal.say(f"  MLflow answers again: {len(kept)} rows are sent")
         self._away = False
-
-    def _keep(self, rows: Sequence[Row]) -> None:
-        if not rows:
-            return
-        now = _now()
-        lines = [json.dumps([step, dict(row), now]) for step, row in rows]
-        with self._file.open("a", encoding="utf-8") as file:
-            # A new line first: a process may have died in the middle of one.
-            file.write("\n" + "\n".join(lines))
-            file.flush()
-            os.fsync(file.fileno())
 
     def _kept(self) -> dict[int, _Kept]:
         """Return the rows of all steps, of each as it was kept last."""

@@ -38,6 +38,11 @@ def rows(*steps: int) -> list[tuple[int, dict[str, float]]]:
     return [(step, {"loss": step / 3}) for step in steps]
 
 
+def log(outbox: Any, new: list[tuple[int, dict[str, float]]]) -> None:
+    outbox.keep(new)
+    outbox.send_if_there()
+
+
 @pytest.fixture
 def store() -> Iterator[Store]:
     return Store()
@@ -47,13 +52,13 @@ def test_rows_of_an_outage_are_sent_with_the_next_ones(
     store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outbox: Any = Outbox(tmp_path, store)
-    outbox.log(rows(1, 2))
+    log(outbox, rows(1, 2))
     store.away = AWAY
-    outbox.log(rows(3))
-    outbox.log(rows(4))
+    log(outbox, rows(3))
+    log(outbox, rows(4))
     assert store.steps == [1, 2]
     store.away = None
-    outbox.log(rows(5))
+    log(outbox, rows(5))
     assert store.points == rows(1, 2, 3, 4, 5)
     assert not (tmp_path / FILE).exists()
     said = capsys.readouterr().out
@@ -66,13 +71,13 @@ def test_rows_of_a_process_that_died_in_an_outage_are_sent_by_the_next(
 ) -> None:
     store.away = AWAY
     died: Any = Outbox(tmp_path, store)
-    died.log(rows(1, 2, 3))
+    log(died, rows(1, 2, 3))
     with (tmp_path / FILE).open("a") as file:
         file.write('\n[4, {"lo')
     store.away = None
     next_one: Any = Outbox(tmp_path, store)
     # From its checkpoint on, which may lie before what was kept.
-    next_one.log(rows(3, 4, 5))
+    log(next_one, rows(3, 4, 5))
     assert store.points == rows(1, 2, 3, 4, 5)
 
 
@@ -81,7 +86,7 @@ def test_rows_that_an_older_lopt_has_kept_without_a_time_are_sent(
 ) -> None:
     (tmp_path / FILE).write_text('\n[1, {"loss": 0.5}]')
     outbox: Any = Outbox(tmp_path, store)
-    outbox.log(rows(2))
+    log(outbox, rows(2))
     assert store.points == [(1, {"loss": 0.5}), *rows(2)]
 
 
@@ -91,16 +96,16 @@ def test_what_mlflow_refuses_is_no_outage(store: Store, tmp_path: Path) -> None:
     store.away = MlflowException("no such run", RESOURCE_DOES_NOT_EXIST)
     outbox: Any = Outbox(tmp_path, store)
     with pytest.raises(MlflowException, match="no such run"):
-        outbox.log(rows(1))
+        log(outbox, rows(1))
     store.away = None
-    outbox.log(rows(2))
+    log(outbox, rows(2))
     assert store.steps == [1, 2]
 
 
 def test_at_the_end_an_outage_is_told(store: Store, tmp_path: Path) -> None:
     outbox: Any = Outbox(tmp_path, store)
     store.away = AWAY
-    outbox.log(rows(1))
+    log(outbox, rows(1))
     with pytest.raises(MlflowException, match="HTTPConnectionPool"):
         outbox.send()
     store.away = None
@@ -121,7 +126,7 @@ def test_mlflow_s_patience_is_what_it_was_after_logging(
         else:
             monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", before)
         store.away = AWAY
-        outbox.log(rows(1))
+        log(outbox, rows(1))
         assert os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES") == before
 
 
@@ -138,14 +143,14 @@ def test_every_step_is_logged_once_whatever_happens(
     done = 0
     for event in happened:
         if event == "segment":
-            outbox.log(rows(done + 1, done + 2))
+            log(outbox, rows(done + 1, done + 2))
             done += 2
         elif event == "died":
             # Rows were kept, the checkpoint was not: the segment is taken again.
-            outbox.log(rows(done + 1, done + 2))
+            log(outbox, rows(done + 1, done + 2))
             outbox = Outbox(folder, store)
         else:
             store.away = AWAY if event == "away" else None
     store.away = None
-    outbox.log(rows(done + 1, done + 2))
+    log(outbox, rows(done + 1, done + 2))
     assert store.points == rows(*range(1, done + 3))

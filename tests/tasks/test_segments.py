@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from tasks import meta_training, run_choice, tracking, validation
+from tasks import meta_training, outbox, run_choice, tracking, validation
 from tasks.confs import EnsembleConf, MetaTrainingConf
 from tasks.ensembles import draw_ensemble
 from tasks.references import EnsembleReference, RunReference
@@ -31,6 +31,10 @@ CONF = MetaTrainingConf(
     validation_meta_steps=1,
     rollbacks=1,
 )
+
+
+def refused(*_: object) -> None:
+    raise OSError("not to this MLflow")
 
 
 class Begun(NamedTuple):
@@ -174,21 +178,52 @@ def test_who_stops_a_segment_while_metrics_are_waited_for_loses_none(
     assert steps_logged(begun, "meta/loss") == list(range(1, 13))
 
 
-def test_who_stops_a_segment_while_mlflow_refuses_is_not_kept_by_that(
+def test_who_stops_a_segment_while_mlflow_refuses_has_its_checkpoint_all_the_same(
     begun: Begun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def stopped(*_):
         raise KeyboardInterrupt
 
-    def down(*_):
-        raise OSError("no MLflow here")
+    with monkeypatch.context() as patch:
+        patch.setattr(meta_training, "validate", stopped)
+        patch.setattr(tracking.LoggedRows, "log", refused)
+        with pytest.raises(KeyboardInterrupt):
+            begun.train(12)
+    assert "sent when the run goes on: OSError: not to this MLflow" in capsys.readouterr().out
+    assert [path.name for path in begun.folder("checkpoints").iterdir()] == ["10"]
+    assert steps_logged(begun, "meta/loss") == []
+    assert begun.train(12) == 12
+    assert steps_logged(begun, "meta/loss") == list(range(1, 13))
+
+
+def test_a_segment_that_mlflow_refuses_fails_and_costs_no_meta_step(
+    begun: Begun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(tracking.LoggedRows, "log", refused)
+        for _ in range(2):  # And once more, which finds nothing else to do.
+            with pytest.raises(OSError, match="not to this MLflow"):
+                begun.train(8)
+    assert [path.name for path in begun.folder("checkpoints").iterdir()] == ["8"]
+    assert begun.train(8) == 8
+    assert steps_logged(begun, "meta/loss") == list(range(1, 9))
+
+
+def test_who_stops_a_segment_while_the_disk_is_full_is_not_kept_by_that(
+    begun: Begun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    def full(*_):
+        raise OSError("no space left")
 
     with monkeypatch.context() as patch:
         patch.setattr(meta_training, "validate", stopped)
-        patch.setattr(tracking.LoggedRows, "log", down)
+        patch.setattr(outbox.Outbox, "keep", full)
         with pytest.raises(KeyboardInterrupt):
             begun.train(12)
-    assert "is not kept: OSError: no MLflow here" in capsys.readouterr().out
+    assert "is not kept: OSError: no space left" in capsys.readouterr().out
     assert begun.train(12) == 12
     assert steps_logged(begun, "meta/loss") == list(range(1, 13))
 
@@ -217,7 +252,7 @@ def test_a_best_checkpoint_of_a_segment_that_died_is_taken_again(
     validated(-1.0, -2.0, -3.0)
     begun.train(4)
     with monkeypatch.context() as patch:
-        patch.setattr(tracking.LoggedRows, "log", died)
+        patch.setattr(outbox.Outbox, "keep", died)
         with pytest.raises(RuntimeError):
             begun.train(8)
     # As other devices would have it, by other roundings.

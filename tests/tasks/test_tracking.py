@@ -172,11 +172,13 @@ def test_a_row_that_is_sent_again_while_mlflow_is_still_at_work_on_it_is_there_o
         with monkeypatch.context() as patch:
             patch.setattr(tracking, "log_metrics", log_and_be_stopped)
             with pytest.raises(KeyboardInterrupt):
-                outbox.log(rows)
+                outbox.keep(rows)
+                outbox.send_if_there()
         # As if nothing of it could be seen yet.
         monkeypatch.setattr(tracking, "last_step", lambda *_: -1)
         time.sleep(0.01)
-        outbox.log(rows[:1])
+        outbox.keep(rows[:1])
+        outbox.send_if_there()
     for metric in ("steps", "loss"):
         history = tracking.client().get_metric_history(mlflow_run_id, metric)
         assert [point.step for point in history] == [1, 2]

@@ -93,7 +93,9 @@ def combine_along(
 ) -> Combined:
     """Average gradients that are each a number times a direction, over the sound problems.
 
-    What `combine` does without clipping, but none of the problems' gradients is ever made.
+    What `combine` does without clipping, but none of the problems' gradients is ever made. Sound
+    is whose meta-loss is finite, and so small a gradient that the squares of all together are:
+    the meta-optimizer sees squares, and one infinite would spoil it for good.
 
     **Example**
 
@@ -101,15 +103,15 @@ def combine_along(
     combined = combine_along(jnp.array([0.1, 0.2]), jnp.array([1.0, -2.0]), jnp.ones((2, 5)))
     ```
     """
-    sound = jnp.isfinite(meta_losses) & jnp.isfinite(slopes)
+    norms = jnp.abs(slopes) * jnp.sqrt(jnp.square(directions).sum(1))
+    sound = jnp.isfinite(meta_losses) & jnp.isfinite(jnp.square(norms) * len(norms))
     kept = jnp.where(sound, slopes, 0.0)
     count = sound.sum().astype(jnp.float32)
     gradient = sum_of_rows(directions * kept[:, None]) / jnp.maximum(count, 1.0)
-    norms = jnp.abs(kept) * jnp.sqrt(jnp.square(directions).sum(1))
     return Combined(
         mean_of_sound(meta_losses, sound),
         gradient,
-        standard_error_squared(norms, norm(gradient), count),
+        standard_error_squared(jnp.where(sound, norms, 0.0), norm(gradient), count),
         sound,
         jnp.zeros_like(sound),
     )
