@@ -171,8 +171,8 @@ def test_a_row_that_is_sent_again_while_mlflow_is_still_at_work_on_it_is_there_o
         outbox = Outbox(tmp_path, tracking.LoggedRows(mlflow_run_id, "steps"))
         with monkeypatch.context() as patch:
             patch.setattr(tracking, "log_metrics", log_and_be_stopped)
+            outbox.keep(rows)
             with pytest.raises(KeyboardInterrupt):
-                outbox.keep(rows)
                 outbox.send_if_there()
         # As if nothing of it could be seen yet.
         monkeypatch.setattr(tracking, "last_step", lambda *_: -1)

@@ -4,12 +4,14 @@ import atexit
 import functools
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 from queue import Empty, SimpleQueue
 
+import equinox as eqx
+import jax
 from jax.sharding import Mesh
 
 from lopt.compiled_programs import refuse_if_many
@@ -101,8 +103,10 @@ def compiling_ahead(
     several = len(schedule.bundles) > 1
     turns = _first_turns(schedule, done, last_meta_step) if several else []
 
+    form = _form(groups)
+
     def compile_one(turn: Turn) -> None:
-        _refuse_once(training, schedule, turn.bundle, mesh)
+        _refuse_once(training.of_program(), form, turn.groups, mesh)
         compile_turn(training, groups, meta_state, turn, mesh)
 
     ahead = Ahead({turn.bundle: partial(compile_one, turn) for turn in turns})
@@ -114,11 +118,23 @@ def compiling_ahead(
 
 @functools.cache
 def _refuse_once(
-    training: MetaTraining, schedule: Schedule, bundle: int, mesh: Mesh | None
+    training: MetaTraining, form: Hashable, groups: tuple[int, ...], mesh: Mesh | None
 ) -> None:
-    """Refuse a program for which there is no room, unless it is there from an earlier segment."""
-    del training, schedule, bundle, mesh
+    """Refuse a program for which there is no room, unless it is there already.
+
+    It is from an earlier segment, or from meta-training where groups of the same form validate.
+    """
+    del training, form, groups, mesh
     refuse_if_many()
+
+
+def _form(groups: Sequence[Group]) -> Hashable:
+    """Return what two sequences of groups have in common that share their programs."""
+    leaves, structure = jax.tree.flatten(tuple(groups))
+    shapes = [
+        (leaf.shape, str(leaf.dtype)) if eqx.is_array(leaf) else (leaf, None) for leaf in leaves
+    ]
+    return structure, tuple(shapes)
 
 
 def _first_turns(schedule: Schedule, done: int, last_meta_step: int | None) -> list[Turn]:

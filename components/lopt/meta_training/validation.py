@@ -16,11 +16,12 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
 from lopt.ensembles import Group
+from lopt.meta_training.ahead import compiling_ahead
 from lopt.meta_training.devices import on_all
 from lopt.meta_training.metrics import MetaMetrics
 from lopt.meta_training.settings import MetaTraining
 from lopt.meta_training.state import MetaState, init_meta_state, placed
-from lopt.meta_training.steps import take_turn
+from lopt.meta_training.steps import take_turn, with_a_program
 
 LEFT_OUT = math.log(1e6)
 """What a problem without a finite meta-loss counts as: as one whose loss has grown so much."""
@@ -46,7 +47,8 @@ def validation_losses(
     which no problem gave a finite meta-loss has NaN. Waits for the device. Groups of the
     forms of the training's need no compiling.
 
-    Raises `ValueError` if `meta_steps` is not positive.
+    Raises `ValueError` if `meta_steps` is not positive, and `TooManyProgramsError` where a process
+    cannot hold what has to be compiled.
 
     **Example**
 
@@ -60,15 +62,18 @@ def validation_losses(
     groups, state = on_all(tuple(groups), mesh), placed(state, mesh)
     schedule = training.schedule(groups)
     found: dict[str, list[_Step]] = {group.family: [] for group in groups}
-    for bundle in range(len(schedule.bundles)):
-        done = 0
-        while done < meta_steps:
-            count = min(meta_steps - done, training.steps_per_dispatch)
-            turn = schedule.turn_of(bundle, done, count)
-            state, metrics = take_turn(training, groups, state, turn, mesh)
-            for family, steps in _steps(metrics).items():
-                found[family] += steps
-            done += count
+    # Whose turn has not come yet in meta-training may have no program.
+    with compiling_ahead(training, groups, state, schedule, mesh, 0, None) as ahead:
+        for bundle in range(len(schedule.bundles)):
+            ahead.wait_for(bundle)
+            done = 0
+            while done < meta_steps:
+                count = min(meta_steps - done, training.steps_per_dispatch)
+                turn = with_a_program(training, schedule.turn_of(bundle, done, count))
+                state, metrics = take_turn(training, groups, state, turn, mesh)
+                for family, steps in _steps(metrics).items():
+                    found[family] += steps[:count]
+                done += count
     return {family: _mean(steps) for family, steps in found.items()}
 
 

@@ -7,11 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lopt import compiled_programs
 from lopt.architectures import GlobalLearningRate
+from lopt.compiled_programs import TooManyProgramsError
 from lopt.ensembles import draw_ensemble
 from lopt.meta_gradients import GrowingLengths, Imitation, TruncatedBackprop, Unrolling
 from lopt.meta_gradients.lengths import LogUniformLengths
-from lopt.meta_training import MetaTraining, init_meta_state, validation_losses
+from lopt.meta_training import (
+    MetaTraining,
+    ahead,
+    init_meta_state,
+    meta_train,
+    validation_losses,
+)
 from lopt.meta_training.validation import LEFT_OUT
 
 ENTRIES = [{"family": "bowls", "spec": {"problem": "Quadratic", "dimensions": 2}}]
@@ -91,3 +99,54 @@ def test_a_teacher_that_goes_astray_changes_no_validation_loss():
         found.append(validation_losses(training, GROUPS, state, KEY, 3)["bowls"])
     assert found[0] == found[1]
     assert np.isfinite(found[0])
+
+
+def test_an_accelerator_validates_by_whole_dispatches_and_sees_the_same(monkeypatch):
+    """So that it compiles no other programs than those of meta-training."""
+    from lopt.meta_training import validation
+
+    expected = losses(Unrolling(steps=2, problems=4), rates(1e-2))
+    take, taken = validation.take_turn, []
+
+    def noted(training, groups, state, turn, mesh):
+        taken.append(turn.steps)
+        return take(training, groups, state, turn, mesh)
+
+    monkeypatch.setattr(validation, "take_turn", noted)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    found = losses(Unrolling(steps=2, problems=4), rates(1e-2))
+    assert taken == [2, 2], "three unrolls are to be seen"
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.skipif(not compiled_programs.MAPPINGS.exists(), reason="Linux alone counts mappings")
+def test_held_out_groups_are_refused_where_their_programs_would_be_new_and_have_no_room(
+    monkeypatch, tmp_path
+):
+    """Their own draws are of the form of meta-training's, whose programs are there."""
+    training = MetaTraining(
+        TruncatedBackprop(Unrolling(steps=1, problems=2)), groups_per_step=1, steps_per_dispatch=1
+    )
+
+    def drawn(seed: int):
+        names = ("bowls", "more_bowls")
+        entries = [{**ENTRIES[0], "family": name} for name in names]
+        return draw_ensemble(entries, seed=seed).groups()
+
+    def validate(groups):
+        state = init_meta_state(training, rates(1e-2), groups, jax.random.key(0))
+        return validation_losses(training, groups, state, KEY, 1)
+
+    limit = tmp_path / "limit"
+    monkeypatch.setattr(compiled_programs, "LIMIT", limit)
+    ahead._refuse_once.cache_clear()
+    limit.write_text("10")
+    with pytest.raises(TooManyProgramsError):
+        validate(drawn(0))
+    limit.write_text(str(10**9))
+    state = init_meta_state(training, rates(1e-2), drawn(0), jax.random.key(0))
+    for _ in meta_train(training, drawn(0), state, last_meta_step=2):
+        pass
+    limit.write_text("10")
+    assert set(validate(drawn(1))) == {"bowls", "more_bowls"}
+    ahead._refuse_once.cache_clear()
