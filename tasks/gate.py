@@ -11,10 +11,11 @@ from prefect.artifacts import (
 )
 
 from tasks import links, promotion, publication, tags, tracking
+from tasks.alias_history import NOTHING
 from tasks.confs import GateConf
 from tasks.errors import may_pass
 from tasks.gate_page import ruling_page, ruling_table
-from tasks.promotion import NOTHING, AnotherChampionError
+from tasks.promotion import AnotherChampionError
 from tasks.references import ModelVersionReference, Reference, ReportReference
 
 if TYPE_CHECKING:
