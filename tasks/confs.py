@@ -484,8 +484,8 @@ class RetentionConf(StageConf):
         default=14.0,
         ge=0,
         le=36_500,
-        description="Days for which the checkpoints of a finished meta-training are kept; those of "
-        "a version with an alias always are.",
+        description="Days for which the checkpoints of a finished meta-training are kept, "
+        "published or not; those of a version with an alias always are.",
     )
     artifact_days: float = Field(
         default=60.0,

@@ -107,7 +107,8 @@ def _old_parts(folder: RunFolder, conf: RetentionConf, keep: Needed) -> list[Pat
         return []
     if not folder.finished:
         return [folder.directory] if _is_old(folder.directory, conf.artifact_days) else []
-    if folder.record.awaits_publication or not _is_old(folder.release, conf.checkpoint_days):
+    # Whatever is still to be logged or published is made of the release, and of nothing else.
+    if not _is_old(folder.release, conf.checkpoint_days):
         return []
     return [path for name in CHECKPOINTS if (path := folder.directory / name).is_dir()]
 

@@ -101,14 +101,40 @@ def test_checkpoints_of_a_finished_run_go_when_they_are_old_and_its_release_stay
     assert run_folders.read(Path(release.directory).parent).finished
 
 
-def test_what_an_alias_or_a_cycle_needs_stays_however_old(make_release: Make) -> None:
-    champion, former, waiting = make_release(), make_release(), make_release(log=False)
+def test_what_an_alias_needs_stays_however_old(make_release: Make) -> None:
+    champion, former = make_release(), make_release()
     for release in (former, champion):
         promotion.take(register(release))
-    run_folders.read(Path(waiting.directory).parent).noted(awaits_publication=True)
-    for release in (champion, former, waiting):
+    for release in (champion, former):
         age(Path(release.directory).parent, 1000)
     assert found(RetentionConf(checkpoint_days=0, artifact_days=0)) == parts_of(former)
+
+
+@pytest.mark.parametrize("logged", [True, False])
+def test_of_a_run_that_is_never_published_all_stays_but_its_checkpoints(
+    make_release: Make, logged: bool
+) -> None:
+    release = make_release(log=logged)
+    folder = run_folders.read(Path(release.directory).parent).noted(awaits_publication=True)
+    if logged:
+        assert release.model_uri is not None
+        folder = folder.noted(model_uri=release.model_uri)
+    age(folder.directory, 9)
+    assert found() == []
+    age(folder.directory, 1000)
+    everything = RetentionConf(checkpoint_days=0, artifact_days=0)
+    assert found(everything) == parts_of(release)
+    assert all(remove(one, everything) for one in leftovers(everything, needed()))
+    promotion.take(register(release))
+
+
+def test_checkpoints_of_a_cycle_that_is_being_published_stay(make_release: Make) -> None:
+    release = make_release(log=False)
+    folder = run_folders.read(Path(release.directory).parent)
+    age(folder.directory, 1000)
+    with locked(folder.directory / "lock", wait=False):
+        folder.noted(awaits_publication=True)
+        assert [remove(one, CONF) for one in leftovers(CONF, needed())] == [False, False]
 
 
 def test_a_run_that_is_worked_on_stays(make_release: Make) -> None:
