@@ -492,7 +492,8 @@ class RetentionConf(StageConf):
         ge=0,
         le=36_500,
         description="Days for which releases, reports, cells, logged models and files of runs in "
-        "MLflow that belong to no version are kept, and meta-trainings that were never finished.",
+        "MLflow that belong to no version are kept, meta-trainings that were never finished, "
+        "drawn ensembles and locks of nights.",
     )
 
 
