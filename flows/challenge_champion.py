@@ -4,7 +4,7 @@ from prefect import flow
 
 from flows.evaluate_release import evaluate_release
 from tasks import command_line, last_screen, promotion, run_names, terminal, tracking
-from tasks.comparison import merge_reports
+from tasks.comparison import merge_reports, pair_reports
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, EnsembleConf, EvaluationConf, GateConf, PublicationConf
 from tasks.gate import Decision, announce, rule_on, settle, sources
@@ -46,9 +46,9 @@ def challenge_champion(
             if champion is not None:
                 uri = f"models:/{version.name}/{champion}"
                 theirs = evaluate_release(ensemble, evaluation, uri, mlflow_run_id)
-                merged = merge_reports(sources(version, mine, champion, theirs))
-                ruling = rule_on(gate, merged, version, champion)
-                log_report(mlflow_run_id, merged)
+                both = sources(version, mine, champion, theirs)
+                ruling = rule_on(gate, pair_reports(both), version, champion)
+                log_report(mlflow_run_id, merge_reports(both))
             decision = settle(version, champion, ruling)
             if not decision.outdated:
                 break

@@ -3,7 +3,7 @@
 from prefect import flow
 
 from tasks import command_line, last_screen, promotion, run_names, terminal, tracking
-from tasks.comparison import merge_reports
+from tasks.comparison import pair_reports
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, GateConf, PublicationConf
 from tasks.gate import Decision, announce, intended, refuse_unlike, rule_on, settle, versions_of
@@ -31,9 +31,9 @@ def promote_release(
     wanted = promotion.named(publication.model_name, publication.alias, version)
     champion, ruling = promotion.rival(wanted), None
     if champion is not None and not force:
-        merged = merge_reports(versions_of(wanted, champion))
-        refuse_unlike(merged, wanted, champion)
-        ruling = rule_on(gate, merged, wanted, champion)
+        pair = pair_reports(versions_of(wanted, champion))
+        refuse_unlike(pair, wanted, champion)
+        ruling = rule_on(gate, pair, wanted, champion)
     if dry_run:
         decision = intended(wanted, champion, ruling)
         terminal.say("Nothing is changed. What would be done:")

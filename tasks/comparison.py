@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from prefect import task
 
 from tasks import settings, tracking
+from tasks.pairing import ours_alone
 from tasks.references import ReportReference, short
 from tasks.report_downloads import SourceError, download_report
 from tasks.scores import FOLDER
@@ -26,8 +27,20 @@ def merge_reports(sources: Sequence[str]) -> ReportReference:
     models:/learned-optimizer/2, whose newest report it is; before it may stand NAME=, which
     is what its learned optimizer is called then. Raises `SourceError` for what is not there.
     """
+    return _written(_reports(sources))
+
+
+@task(name="pair-reports")
+def pair_reports(sources: Sequence[str]) -> ReportReference:
+    """Do the same without baselines, on every target that all releases were measured on.
+
+    Raises `SourceError` for what is not there.
+    """
+    return _written({name: ours_alone(one) for name, one in _reports(sources).items()})
+
+
+def _reports(sources: Sequence[str]) -> "dict[str, Report]":
     from lopt.evaluation import ReportError
-    from lopt.evaluation.merging import merged
 
     reports: dict[str, Report] = {}
     for source in sources:
@@ -38,6 +51,12 @@ def merge_reports(sources: Sequence[str]) -> ReportReference:
                 f"names: NAME={source}."
             )
         reports[name] = report
+    return reports
+
+
+def _written(reports: "dict[str, Report]") -> ReportReference:
+    from lopt.evaluation.merging import merged
+
     report = merged(reports)
     directory = settings.reports_root() / f"compared-{short(report.digest)}"
     report.write(directory)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.parameters import INITIAL_RELEASE
+from tasks.parameters import INITIAL_RELEASE, WORDS
 
 DataSetName = Literal[
     "digits",
@@ -425,19 +425,21 @@ class FigureConf(StageConf):
 
 
 class PublicationConf(StageConf):
-    """Where to publish."""
+    """The model in MLflow's registry, and which of its aliases is moved."""
 
     model_name: str = Field(
         default="learned-optimizer",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
         max_length=200,
+        json_schema_extra={WORDS: "letters, digits, '_', '.' and '-', first a letter or a digit"},
         description="Name in MLflow's model registry.",
     )
     alias: str = Field(
         default="champion",
         pattern=r"^[a-z][a-z0-9_-]*$",
         max_length=200,
-        description="Alias that is moved to the new version.",
+        json_schema_extra={WORDS: "small letters, digits, '_' and '-', first a letter"},
+        description="Alias that is moved: to the version that is published or promoted, or back.",
     )
 
 
@@ -456,8 +458,9 @@ class GateConf(StageConf):
         default=3,
         ge=1,
         le=100,
-        description="How often a challenger is compared at most, where others become champion "
-        "meanwhile; then it stays a challenger.",
+        description="How often a night or challenge_champion compares a challenger at most, where "
+        "others become champion meanwhile; then it stays a challenger. promote_release compares "
+        "once.",
     )
 
 
@@ -484,15 +487,16 @@ class RetentionConf(StageConf):
         default=14.0,
         ge=0,
         le=36_500,
-        description="Days for which the checkpoints of a finished meta-training are kept; those of "
-        "a version with an alias always are.",
+        description="Days for which the checkpoints of a finished meta-training are kept, "
+        "published or not; those of a version with an alias always are.",
     )
     artifact_days: float = Field(
         default=60.0,
         ge=0,
         le=36_500,
         description="Days for which releases, reports, cells, logged models and files of runs in "
-        "MLflow that belong to no version are kept, and meta-trainings that were never finished.",
+        "MLflow that belong to no version are kept, meta-trainings that were never finished, "
+        "drawn ensembles and locks of nights.",
     )
 
 

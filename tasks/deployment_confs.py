@@ -105,7 +105,10 @@ class DeploymentConf(StageConf):
         default={}, description="Values of variables of the work pool's template, such as an image."
     )
     concurrency_limit: Limit | None = Field(
-        default=None, description="Runs of this deployment at once; the others wait."
+        default=None,
+        description="Runs of this deployment at once; the others wait. Prefect ends a run that has "
+        "such a place when its server is away for some minutes: what runs for long is better "
+        "limited by its queue.",
     )
     schedule: ScheduleConf | None = Field(
         default=None, description="When it is run by itself; null for never."

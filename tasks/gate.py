@@ -11,10 +11,11 @@ from prefect.artifacts import (
 )
 
 from tasks import links, promotion, publication, tags, tracking
+from tasks.alias_history import NOTHING
 from tasks.confs import GateConf
 from tasks.errors import may_pass
 from tasks.gate_page import ruling_page, ruling_table
-from tasks.promotion import NOTHING, AnotherChampionError
+from tasks.promotion import AnotherChampionError
 from tasks.references import ModelVersionReference, Reference, ReportReference
 
 if TYPE_CHECKING:
@@ -64,13 +65,13 @@ def versions_of(version: ModelVersionReference, champion: int) -> list[str]:
 
 @task(name="rule-on-challenger")
 def rule_on(
-    conf: GateConf, merged: ReportReference, version: ModelVersionReference, champion: int
+    conf: GateConf, pair: ReportReference, version: ModelVersionReference, champion: int
 ) -> "Ruling":
-    """Return whether the challenger may take the champion's place, from a report of both."""
+    """Return whether the challenger may take the champion's place, from a report of both alone."""
     from lopt.evaluation import Report
     from lopt.evaluation.gate import rule
 
-    report = Report.read(Path(merged.directory))
+    report = Report.read(Path(pair.directory))
     return rule(report, *_names(version, champion), conf.tolerance)
 
 
@@ -124,11 +125,11 @@ def announce(decision: Decision, ruling: "Ruling | None", mlflow_run_id: str) ->
         _show(ruling, mlflow_run_id)
 
 
-def refuse_unlike(merged: ReportReference, version: ModelVersionReference, champion: int) -> None:
+def refuse_unlike(pair: ReportReference, version: ModelVersionReference, champion: int) -> None:
     """Raise `UnlikeReportsError` if two reports were made by other confs or other code."""
     from lopt.evaluation import Report
 
-    facts = Report.read(Path(merged.directory)).facts
+    facts = Report.read(Path(pair.directory)).facts
     for key in ("conf", "library"):
         said = [facts.get(f"{name}/{key}") for name in _names(version, champion)]
         if said[0] != said[1]:

@@ -4,14 +4,14 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tasks import code_version, old_runs, run_folders, settings, tracking
+from tasks import code_version, old_files, old_runs, run_folders, settings, tracking
 from tasks.cell_orders import BEGUN
 from tasks.confs import RetentionConf
-from tasks.locks import locked
+from tasks.locks import locked, removed_if_free
 from tasks.needed import Needed, all_pages, needed
 from tasks.references import short
 from tasks.releases import logged_model_id
@@ -42,27 +42,16 @@ def leftovers(conf: RetentionConf, keep: Needed) -> Iterator[Leftover]:
     yield from _files(conf, keep)
     yield from _reports(conf, keep)
     yield from _cells(conf, keep)
+    ensembles = old_files.old_ensembles(conf.artifact_days, keep)
+    yield from (_file(ENSEMBLES, path) for path in ensembles)
+    yield from (_file(LOCKS, path) for path in old_files.old_locks(conf.artifact_days))
     # Of a sweep that died in the middle.
     yield from (_folder(HALVES, path) for path in sorted((settings.home() / ASIDE).glob("*")))
 
 
 def remove(one: Leftover, conf: RetentionConf) -> bool:
     """Remove it, unless it is worked on or needed by now; return whether it is gone."""
-    path = Path(one.place)
-    if one.kind == HALVES:
-        shutil.rmtree(path)
-        return True
-    # Asked anew: somebody may have registered it since it was found.
-    if one.kind == RUNS:
-        return _remove_part(path, conf, needed())
-    if one.kind == MODELS:
-        return _remove_model(one.place, needed())
-    if one.kind == FILES:
-        return _empty_run(one.place, conf, needed())
-    if one.kind == REPORTS and _is_of(path, needed()):
-        return False
-    _remove_folder(path)
-    return True
+    return _REMOVERS[one.kind](one.place, conf)
 
 
 def _remove_part(path: Path, conf: RetentionConf, keep: Needed) -> bool:
@@ -91,6 +80,8 @@ MODELS = "models that were logged and never registered"
 FILES = "files of runs in MLflow that made no version"
 REPORTS = "reports and copies of releases"
 CELLS = "cells of evaluations"
+ENSEMBLES = "drawn ensembles"
+LOCKS = "locks of nights"
 HALVES = "what a sweep has removed by half"
 
 
@@ -107,13 +98,31 @@ def _old_parts(folder: RunFolder, conf: RetentionConf, keep: Needed) -> list[Pat
         return []
     if not folder.finished:
         return [folder.directory] if _is_old(folder.directory, conf.artifact_days) else []
-    if folder.record.awaits_publication or not _is_old(folder.release, conf.checkpoint_days):
+    # Whatever is still to be logged or published is made of the release, and of nothing else.
+    if not _is_old(folder.release, conf.checkpoint_days):
         return []
     return [path for name in CHECKPOINTS if (path := folder.directory / name).is_dir()]
 
 
 def _run_of(path: Path) -> Path:
     return path.parent if path.name in CHECKPOINTS else path
+
+
+def _remove_report(path: Path, keep: Needed) -> bool:
+    if _is_of(path, keep):
+        return False
+    _remove_folder(path)
+    return True
+
+
+def _remove_cell(path: Path) -> bool:
+    _remove_folder(path)
+    return True
+
+
+def _remove_half(path: Path) -> bool:
+    shutil.rmtree(path)
+    return True
 
 
 def _reports(conf: RetentionConf, keep: Needed) -> Iterator[Leftover]:
@@ -224,6 +233,10 @@ def _folder(kind: str, path: Path) -> Leftover:
     return Leftover(kind, str(path), sum(file.stat().st_size for file in files))
 
 
+def _file(kind: str, path: Path) -> Leftover:
+    return Leftover(kind, str(path), path.stat().st_size)
+
+
 def _is_old(path: Path, days: float) -> bool:
     """Return whether nothing in a folder was written for so many days."""
     try:
@@ -232,3 +245,18 @@ def _is_old(path: Path, days: float) -> bool:
         # Somebody is working on it.
         return False
     return time.time() - newest > days * DAY
+
+
+# What the registry needs is asked anew: somebody may have registered it since it was found.
+_REMOVERS: dict[str, Callable[[str, RetentionConf], bool]] = {
+    RUNS: lambda place, conf: _remove_part(Path(place), conf, needed()),
+    MODELS: lambda place, _: _remove_model(place, needed()),
+    FILES: lambda place, conf: _empty_run(place, conf, needed()),
+    REPORTS: lambda place, _: _remove_report(Path(place), needed()),
+    CELLS: lambda place, _: _remove_cell(Path(place)),
+    ENSEMBLES: lambda place, conf: old_files.remove_ensemble(
+        Path(place), conf.artifact_days, needed()
+    ),
+    LOCKS: lambda place, _: removed_if_free(Path(place)),
+    HALVES: lambda place, _: _remove_half(Path(place)),
+}

@@ -75,7 +75,7 @@ def alone(at: str) -> Iterator[Night]:
     Raises `NightError` if another one is doing it.
     """
     night = tonight(at)
-    folder = settings.home() / "nights"
+    folder = settings.nights_root()
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as kept:
         try:

@@ -1,7 +1,7 @@
 """Who is champion: the alias is moved by one process at a time, and back again by its history.
 
-A version says by a tag for each alias what it replaced. The tag is written first and the alias
-moved last, so that whoever is interrupted in between has moved nothing.
+What is noted of the history is written first and the alias moved last, so that whoever is
+interrupted in between has moved nothing.
 """
 
 import os
@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
-from tasks import settings, tracking
+from tasks import alias_history, settings, tracking
+from tasks.alias_history import NOTHING
 from tasks.locks import locked
 from tasks.references import ModelVersionReference
-from tasks.tags import REPLACES, ROLLED_BACK
+from tasks.tags import ROLLED_BACK
 from tasks.tracking_store import is_code
 
 LIMIT = "lopt-promotion"
@@ -21,7 +22,6 @@ LEASE_SECONDS = 60.0
 """After how long others need not wait any more for one that was killed; Prefect takes no less."""
 CHALLENGER = "challenger"
 """Alias of the version that was compared with the champion last."""
-NOTHING = "nothing"
 PREVIOUS = "previous"
 
 
@@ -57,8 +57,7 @@ def rival(version: ModelVersionReference) -> int | None:
     found = holder(version.name, version.alias)
     if found != version.version:
         return found
-    said = _tags(version.name, found).get(f"{REPLACES}{version.alias}", NOTHING)
-    return int(said) if said.isdecimal() else None
+    return next(iter(alias_history.before(version.name, version.alias, found)), None)
 
 
 def promote(version: ModelVersionReference, expected: int | None) -> None:
@@ -80,7 +79,7 @@ def promote(version: ModelVersionReference, expected: int | None) -> None:
                 f"which version {version.version} was compared with: somebody moved it meanwhile. "
                 f"Compare again: `python -m flows.promote_release --version {version.version}`."
             )
-        _move(version, found)
+        _promote(version, found)
 
 
 def take(version: ModelVersionReference) -> None:
@@ -90,7 +89,7 @@ def take(version: ModelVersionReference) -> None:
     """
     check_loads(version.name, version.version)
     with _alone():
-        _move(version, holder(version.name, version.alias))
+        _promote(version, holder(version.name, version.alias))
 
 
 def named(name: str, alias: str, version: str) -> ModelVersionReference:
@@ -126,20 +125,28 @@ def to_roll_back(name: str, alias: str, to: str) -> tuple[int, ModelVersionRefer
     now = holder(name, alias)
     if now is None:
         raise RollBackError(f"Nothing in the registry is {name}@{alias}: nothing to roll back.")
-    said = _tags(name, now).get(f"{REPLACES}{alias}", NOTHING) if to == PREVIOUS else to
-    if not said.isdecimal():
-        raise RollBackError(
-            f"{name}@{alias} is version {now}, which has replaced {said}: it is not known what to "
-            "go back to. Say which version: --to VERSION."
-        )
-    if int(said) == now:
+    version = _previous(name, alias, now) if to == PREVIOUS else int(to)
+    if version == now:
         raise RollBackError(f"{name}@{alias} is version {now} already.")
-    check_loads(name, int(said))
-    return now, _reference(name, alias, int(said))
+    check_loads(name, version)
+    return now, _reference(name, alias, version)
+
+
+def _previous(name: str, alias: str, now: int) -> int:
+    earlier = alias_history.before(name, alias, now)
+    if not earlier:
+        raise RollBackError(
+            f"{name}@{alias} is version {now}, which has replaced {NOTHING}: it is not known what "
+            "to go back to. Say which version: --to VERSION."
+        )
+    return earlier[0]
 
 
 def roll_back(version: ModelVersionReference, expected: int) -> None:
     """Move the alias back to the version, and note that of the one that has it now.
+
+    The next one to go back to is what the alias was on before that version, never the one that
+    it has left.
 
     Raises `AnotherChampionError` if that is not the one that is expected.
     """
@@ -151,7 +158,8 @@ def roll_back(version: ModelVersionReference, expected: int) -> None:
                 f"{_said(expected)}. Look again, and say what to go back to: --to VERSION."
             )
         client, now = tracking.client(), datetime.now(UTC).isoformat(timespec="seconds")
-        client.set_registered_model_alias(version.name, version.alias, str(version.version))
+        earlier = _kept_history(version, expected)
+        _move(version, alias_history.further_back(earlier, version.version))
         # Last: it is a note on what has been done.
         key = f"{ROLLED_BACK}{version.alias}"
         client.set_model_version_tag(version.name, str(expected), key, now)
@@ -179,13 +187,26 @@ def _reference(name: str, alias: str, version: int) -> ModelVersionReference:
     return ModelVersionReference(name=name, version=version, alias=alias, uri=uri)
 
 
-def _move(version: ModelVersionReference, found: int | None) -> None:
-    client = tracking.client()
-    if found != version.version:
-        replaced = NOTHING if found is None else str(found)
-        key = f"{REPLACES}{version.alias}"
-        client.set_model_version_tag(version.name, str(version.version), key, replaced)
-    client.set_registered_model_alias(version.name, version.alias, str(version.version))
+def _promote(version: ModelVersionReference, found: int | None) -> None:
+    if found is None:
+        _move(version, ())
+    elif found != version.version:
+        _move(version, (found, *_kept_history(version, found)))
+
+
+def _kept_history(version: ModelVersionReference, found: int) -> tuple[int, ...]:
+    """Return what was before the version that has the alias, which notes that if it did not yet.
+
+    Otherwise it would be lost with the tags of those that an older lopt has promoted.
+    """
+    earlier = alias_history.before(version.name, version.alias, found)
+    alias_history.note(version.name, version.alias, found, earlier)
+    return earlier
+
+
+def _move(version: ModelVersionReference, history: tuple[int, ...]) -> None:
+    alias_history.note(version.name, version.alias, version.version, history)
+    tracking.client().set_registered_model_alias(version.name, version.alias, str(version.version))
 
 
 @contextmanager
@@ -199,10 +220,6 @@ def _alone() -> Iterator[None]:
 
             kept.enter_context(concurrency(LIMIT, lease_duration=LEASE_SECONDS))
         yield
-
-
-def _tags(name: str, version: int) -> dict[str, str]:
-    return dict(tracking.client().get_model_version(name, str(version)).tags)
 
 
 def _said(version: int | None) -> str:

@@ -32,6 +32,11 @@ def ensembles_root() -> Path:
     return home() / "ensembles"
 
 
+def nights_root() -> Path:
+    """Return the folder of the locks of nights, each held while somebody is doing that night."""
+    return home() / "nights"
+
+
 def runs_root() -> Path:
     """Return the folder of the meta-training runs."""
     return home() / "runs"

@@ -35,6 +35,7 @@ GATE_DIFFERENCE = "gate.difference"
 RELEASE_DIGEST = "release_digest"
 HELD_OUT_DIFFERENCE = "held_out_difference."
 REPLACES = "lopt.replaces."
+HISTORY = "lopt.history."
 ROLLED_BACK = "lopt.rolled_back."
 
 
@@ -82,6 +83,7 @@ OF_VERSIONS: Mapping[str, Tag] = {
     GATE_REASONS: Tag("challengers", "why it was refused"),
     GATE_DIFFERENCE: Tag("challengers", "its mean area minus the champion's"),
     f"{REPLACES}<alias>": Tag("what had the alias", "the version that had it before, or nothing"),
+    f"{HISTORY}<alias>": Tag("what had the alias", "all that had it before, the last one first"),
     f"{ROLLED_BACK}<alias>": Tag("what was rolled back", "when the alias was moved back"),
 }
 """Tags of versions in MLflow's registry."""

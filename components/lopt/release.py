@@ -20,7 +20,13 @@ from lopt.architectures.base import LearnedOptimizer
 from lopt.catalogue import concrete_classes
 from lopt.meta_params import check_listing, decode, encode
 from lopt.named_leaves import describe, named_leaves, replace_named_leaves
-from lopt.release_config import GET_AGAIN, ReleaseConfig, ReleaseError, check_names
+from lopt.release_config import (
+    GET_AGAIN,
+    ReleaseConfig,
+    ReleaseError,
+    check_names,
+    stored_digest,
+)
 
 __all__ = ["CONFIG_FILE", "META_PARAMS_FILE", "ReleaseError", "digest", "load", "save"]
 
@@ -101,9 +107,10 @@ def digest(directory: Path) -> str:
     assert release.digest(Path("release")) == release.digest(Path("copy_of_release"))
     ```
     """
-    config = _read_config(Path(directory))
-    _read_meta_params(Path(directory), config)
-    return config.digest()
+    directory = Path(directory)
+    text = _config_text(directory)
+    _read_meta_params(directory, ReleaseConfig.from_text(text, directory / CONFIG_FILE))
+    return stored_digest(text)
 
 
 def _write(optimizer: LearnedOptimizer, directory: Path) -> None:
@@ -151,6 +158,10 @@ def _holds(directory: Path, wanted: str) -> bool:
 
 
 def _read_config(directory: Path) -> ReleaseConfig:
+    return ReleaseConfig.from_text(_config_text(directory), directory / CONFIG_FILE)
+
+
+def _config_text(directory: Path) -> str:
     if not directory.is_dir():
         raise ReleaseError(f"{directory} is not a directory, so it is not a release.")
     files = [entry.name for entry in directory.iterdir()]
@@ -158,7 +169,7 @@ def _read_config(directory: Path) -> ReleaseConfig:
     path = directory / CONFIG_FILE
     data = _read(path, LARGEST_CONFIG)
     try:
-        return ReleaseConfig.from_text(data.decode(), path)
+        return data.decode()
     except UnicodeDecodeError as error:
         raise ReleaseError(f"{path} is not UTF-8 text ({error}). {GET_AGAIN}") from error
 

@@ -12,6 +12,23 @@ from lopt.provenance import Provenance
 FORMAT = 1
 DIGEST_KEY = "config_sha256"
 
+ALWAYS_WRITTEN = frozenset(
+    {
+        "checkpoint_digest",
+        "conf",
+        "dataset_digests",
+        "ensemble_digest",
+        "flow_run_id",
+        "git_commit",
+        "lopt_version",
+        "meta_steps",
+        "mlflow_run_id",
+        "seed",
+    }
+)
+"""What format 1 has of the provenance. A field that it gets later is written where it is known, so
+that a release of before is the same text when it is saved again, and has the same digest."""
+
 GET_AGAIN = "Get the release again from where it was published."
 
 
@@ -50,10 +67,6 @@ class ReleaseConfig:
         content = self._content()
         return _render({**content, DIGEST_KEY: _digest(content)})
 
-    def digest(self) -> str:
-        """Return the SHA-256 that identifies the release: it covers the meta-params' own."""
-        return _digest(self._content())
-
     @staticmethod
     def from_text(text: str, path: Path) -> "ReleaseConfig":
         """Return the config that `to_text` wrote; `path` is only for the messages.
@@ -75,8 +88,23 @@ class ReleaseConfig:
         for name, value in self.hyper_parameters.items():
             _check_hyper_parameter(name, value)
         content = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        content["provenance"] = self.provenance and dataclasses.asdict(self.provenance)
+        content["provenance"] = self.provenance and _written(self.provenance)
         return {**content, "format": FORMAT}
+
+
+def stored_digest(text: str) -> str:
+    """Return the SHA-256 that identifies a release, from a text that `from_text` has checked.
+
+    It covers the meta-params' own. It is that of the text as it was written, by whichever lopt.
+
+    **Example**
+
+    ```python
+    stored_digest(config.to_text())
+    ```
+    """
+    digest: str = json.loads(text)[DIGEST_KEY]
+    return digest
 
 
 def check_names(found: Iterable[str], expected: Iterable[str], where: str) -> None:
@@ -95,6 +123,15 @@ def check_names(found: Iterable[str], expected: Iterable[str], where: str) -> No
         raise ReleaseError(
             f"{where} has {', '.join(map(repr, extra))}, which does not belong there. {GET_AGAIN}"
         )
+
+
+def _written(provenance: Provenance) -> dict[str, Any]:
+    defaults = {field.name: field.default for field in dataclasses.fields(provenance)}
+    return {
+        name: value
+        for name, value in dataclasses.asdict(provenance).items()
+        if name in ALWAYS_WRITTEN or value != defaults[name]
+    }
 
 
 def _render(content: Mapping[str, Any]) -> str:

@@ -82,6 +82,24 @@ def test_a_run_ends_well_though_prefect_was_killed_meanwhile(
     assert training.logged() == list(range(1, 60 * SEGMENT + 1))
 
 
+def test_a_run_can_be_cancelled_though_prefect_was_away_for_long_meanwhile(
+    operator: Operator, supervisor: Supervisor
+) -> None:
+    training = Training(operator, 100_000, rollback_rise=1e6)
+    training.reaches(SEGMENT)
+    supervisor.stop("prefect")
+    # Prefect's own runner has given up by then.
+    time.sleep(AWAY_SECONDS / 2)
+    supervisor.start("prefect")
+    operator.up()
+    training.reaches(training.checkpoints[-1] + SEGMENT)
+    cancel(operator, training.flow_run_id)
+    # Its worker calls it crashed until it is looked at again.
+    eventually(lambda: training.state == "CANCELLED", operator.log)
+    assert not processes_of(operator, training)
+    assert training.is_logged_once()
+
+
 def test_mlflow_may_be_away_for_a_while_and_has_every_meta_step_once_afterwards(
     operator: Operator, supervisor: Supervisor
 ) -> None:

@@ -1,6 +1,7 @@
 """Nights of retraining with designed challengers: the champion only ever becomes better."""
 
 import math
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -157,6 +158,30 @@ def test_a_better_challenger_becomes_champion_and_says_so(nights: Nights) -> Non
     card = tracking.client().get_model_version("learned-optimizer", "2").description
     assert 'lopt.load("models:/learned-optimizer/2")' in card
     assert "learned-optimizer version 2 is now champion" in card
+
+
+def test_a_baseline_that_fails_on_a_target_keeps_no_better_challenger_from_being_champion(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lopt.evaluation import Cell, Report
+    from tasks import cells, settings
+    from tasks.cell_orders import CellOrder
+
+    compute, failed = cells._computed, "held_out/quadratics"
+
+    def without(order: CellOrder, *more: Any) -> Cell:
+        if (order.candidate.name, order.target.name) == ("Adam", failed):
+            raise ValueError("of no use")
+        return compute(order, *more)
+
+    for known in settings.cells_root().glob("*/Adam-*"):
+        shutil.rmtree(known)
+    monkeypatch.setattr(cells, "_computed", without)
+    before = champion()
+    decision = nights.night(math.log(1.5e-2))
+    assert (decision.promoted, decision.reasons, champion() > before) == (True, (), True)
+    shown = [Report.read(path) for path in settings.reports_root().glob("compared-*")]
+    assert any(failed not in one.targets and one.failures for one in shown), "it is said there"
 
 
 @pytest.mark.parametrize("worse", [math.log(1e-4), pytest.param(DIVERGED, marks=pytest.mark.slow)])

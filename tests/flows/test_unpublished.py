@@ -32,8 +32,10 @@ def cycle(home: Path, server: str) -> Any:
 def test_the_next_cycle_publishes_what_the_last_one_could_not_and_then_one_begins_anew(
     home: Path, cycle: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    from flows.sweep_storage import sweep_storage
     from lopt.loading import load
     from tasks import tracking
+    from tasks.confs import RetentionConf
 
     with monkeypatch.context() as patch:
         patch.setattr(importlib.import_module("flows.full_cycle"), "publish_release", fail)
@@ -42,6 +44,9 @@ def test_the_next_cycle_publishes_what_the_last_one_could_not_and_then_one_begin
     text = capsys.readouterr().out
     assert "begins" in text
     assert "flows.publish_release" not in text, "a cycle does by itself what comes next"
+
+    assert sweep_storage(RetentionConf(checkpoint_days=0)).count == 2
+    assert not list(home.glob("runs/*/*/checkpoints"))
 
     first = cycle()
     assert "seed 0: finished, to be published" in capsys.readouterr().out

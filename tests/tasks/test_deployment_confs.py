@@ -28,10 +28,18 @@ def test_what_meta_trains_waits_in_one_queue_for_the_only_place() -> None:
 
 
 def test_nights_are_in_the_queue_of_meta_training_and_one_at_a_time() -> None:
-    scheduled = {one.flow: one for one in read_deployments().deployments if one.schedule}
+    conf = read_deployments()
+    scheduled = {one.flow: one for one in conf.deployments if one.schedule}
     assert set(scheduled) == {"nightly_retraining", "sweep_storage"}
     night = scheduled["nightly_retraining"]
-    assert (night.queue, night.concurrency_limit) == ("meta-training", 1)
+    assert night.queue == "meta-training"
+    assert conf.work_pool.queues[night.queue].concurrency_limit == 1
+
+
+def test_nothing_that_meta_trains_has_a_place_that_it_loses_when_prefect_is_away() -> None:
+    # Prefect's engine renews a deployment's place, and ends the run where that fails three times.
+    long = [one for one in read_deployments().deployments if one.queue == "meta-training"]
+    assert {one.name: one.concurrency_limit for one in long if one.concurrency_limit} == {}
 
 
 def test_another_file_can_be_named(declared: Path) -> None:

@@ -130,6 +130,12 @@ def test_so_are_those_of_parameters_that_are_no_section() -> None:
     assert found["dry_run."]["description"].endswith("(True or false; default: false.)")
 
 
+@pytest.mark.parametrize("flow", FLOWS)
+def test_nobody_has_to_read_a_pattern(flow: str) -> None:
+    said = {name: field["description"] for name, field in fields(form_of(flow)).items()}
+    assert [name for name, text in said.items() if "ext like " in text] == []
+
+
 def test_choices_that_the_library_knows_are_choices_of_the_form() -> None:
     found = fields(form_of("full_cycle"))
     assert "HierarchicalRNN" in found["meta_training.architecture"]["enum"]

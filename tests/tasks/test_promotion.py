@@ -1,12 +1,14 @@
 """The alias is moved by one at a time, and back to what it was on."""
 
+import contextlib
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tasks import promotion, tracking
+from tasks import alias_history, promotion, tracking
 from tasks.confs import DEFAULTS
 from tasks.gate import intended, settle
 from tasks.promotion import AnotherChampionError, RollBackError, VersionError
@@ -123,6 +125,134 @@ def test_rolling_back_moves_the_alias_and_notes_it(versions: list[ModelVersionRe
     with pytest.raises(RollBackError, match=r"has replaced nothing: .* --to VERSION"):
         promotion.to_roll_back("learned-optimizer", "champion", "previous")
     assert promotion.to_roll_back("learned-optimizer", "champion", "3")[1].version == 3
+
+
+def roll_back_all() -> list[int]:
+    """Roll back as often as that can be done; the versions that were champion on the way."""
+    found = []
+    while len(found) < 10:
+        try:
+            now, version = promotion.to_roll_back("learned-optimizer", "champion", "previous")
+        except RollBackError:
+            return found
+        promotion.roll_back(version, now)
+        found.append(version.version)
+    raise AssertionError(f"in a cycle: {found}")
+
+
+def forget_histories(versions: list[ModelVersionReference]) -> None:
+    """Leave the tags that an older lopt has written."""
+    for one in versions:
+        if "lopt.history.champion" in tags(one.version):
+            tracking.client().delete_model_version_tag(
+                one.name, str(one.version), "lopt.history.champion"
+            )
+
+
+def test_every_roll_back_goes_a_promotion_back_though_a_version_was_promoted_twice(
+    versions: list[ModelVersionReference],
+) -> None:
+    first, second, third = versions
+    for version in (first, second, third, second, first):
+        promotion.take(version)
+    assert tags(1)["lopt.history.champion"] == "2 3 2 1"
+    assert roll_back_all() == [2, 3, 2, 1]
+    assert tags(1)["lopt.replaces.champion"] == "nothing"
+
+
+def test_what_was_rolled_back_is_gone_back_to_no_more(
+    versions: list[ModelVersionReference],
+) -> None:
+    first, second, third = versions
+    for version in (first, second):
+        promotion.take(version)
+    promotion.roll_back(first, 2)
+    promotion.take(third)
+    assert roll_back_all() == [1]
+
+
+def test_who_was_never_champion_takes_the_place_of_the_one_rolled_back(
+    versions: list[ModelVersionReference],
+) -> None:
+    first, second, third = versions
+    for version in (first, second):
+        promotion.take(version)
+    promotion.roll_back(third, 2)
+    assert roll_back_all() == [1]
+
+
+def test_promotions_of_an_older_lopt_are_rolled_back_one_by_one(
+    versions: list[ModelVersionReference],
+) -> None:
+    for version in versions:
+        promotion.take(version)
+    forget_histories(versions)
+    promotion.take(versions[0])
+    assert roll_back_all() == [3, 2, 1]
+
+
+def test_an_older_lopt_that_has_promoted_twice_leads_into_no_cycle(
+    versions: list[ModelVersionReference],
+) -> None:
+    first, second, _ = versions
+    for version in (first, second, first):
+        promotion.take(version)
+    forget_histories(versions)
+    assert roll_back_all() == [2]
+
+
+def test_what_an_older_lopt_has_promoted_since_counts(
+    versions: list[ModelVersionReference],
+) -> None:
+    first, second, third = versions
+    for version in (first, second, third):
+        promotion.take(version)
+    # As an older lopt does it: the one tag, and then the alias.
+    client = tracking.client()
+    client.set_model_version_tag(second.name, "2", "lopt.replaces.champion", "3")
+    client.set_registered_model_alias(second.name, "champion", "2")
+    assert roll_back_all() == [3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("way", "after"), [("promoted", {2: (3, 1, 2, 1)}), ("rolled back", {1: (2, 1)})]
+)
+def test_wherever_a_move_is_broken_off_the_champion_has_its_history(
+    versions: list[ModelVersionReference],
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+    after: dict[int, tuple[int, ...]],
+) -> None:
+    from mlflow import MlflowClient
+
+    first, second, third = versions
+    for version in (first, second, first, third):
+        promotion.take(version)
+    forget_histories([third])
+    left = 0
+
+    def dying(write: Callable[..., None]) -> Callable[..., None]:
+        def wrapped(*given: object, **more: object) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise ConnectionError("killed")
+            write(*given, **more)
+
+        return wrapped
+
+    for name in ("set_model_version_tag", "set_registered_model_alias"):
+        monkeypatch.setattr(MlflowClient, name, dying(getattr(MlflowClient, name)))
+    writes = 0
+    while champion() == 3:
+        left, writes = writes, writes + 1
+        with contextlib.suppress(ConnectionError):
+            promotion.take(second) if way == "promoted" else promotion.roll_back(first, 3)
+        now = champion()
+        assert now is not None
+        found = alias_history.before("learned-optimizer", "champion", now)
+        assert found == {3: (1, 2, 1), **after}[now]
+    assert champion() in after
 
 
 def test_who_would_roll_back_another_champion_than_he_saw_is_refused(

@@ -4,13 +4,24 @@ import json
 import os
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from tasks import promotion, run_choice, run_folders, settings, tracking
+from tasks import nights, promotion, run_choice, run_folders, settings, tracking
 from tasks.confs import DEFAULTS, MetaTrainingConf, RetentionConf
-from tasks.leftovers import CELLS, HALVES, MODELS, REPORTS, RUNS, leftovers, remove
+from tasks.leftovers import (
+    CELLS,
+    ENSEMBLES,
+    HALVES,
+    LOCKS,
+    MODELS,
+    REPORTS,
+    RUNS,
+    leftovers,
+    remove,
+)
 from tasks.locks import locked
 from tasks.needed import needed
 from tasks.publication import register_release
@@ -101,14 +112,40 @@ def test_checkpoints_of_a_finished_run_go_when_they_are_old_and_its_release_stay
     assert run_folders.read(Path(release.directory).parent).finished
 
 
-def test_what_an_alias_or_a_cycle_needs_stays_however_old(make_release: Make) -> None:
-    champion, former, waiting = make_release(), make_release(), make_release(log=False)
+def test_what_an_alias_needs_stays_however_old(make_release: Make) -> None:
+    champion, former = make_release(), make_release()
     for release in (former, champion):
         promotion.take(register(release))
-    run_folders.read(Path(waiting.directory).parent).noted(awaits_publication=True)
-    for release in (champion, former, waiting):
+    for release in (champion, former):
         age(Path(release.directory).parent, 1000)
     assert found(RetentionConf(checkpoint_days=0, artifact_days=0)) == parts_of(former)
+
+
+@pytest.mark.parametrize("logged", [True, False])
+def test_of_a_run_that_is_never_published_all_stays_but_its_checkpoints(
+    make_release: Make, logged: bool
+) -> None:
+    release = make_release(log=logged)
+    folder = run_folders.read(Path(release.directory).parent).noted(awaits_publication=True)
+    if logged:
+        assert release.model_uri is not None
+        folder = folder.noted(model_uri=release.model_uri)
+    age(folder.directory, 9)
+    assert found() == []
+    age(folder.directory, 1000)
+    everything = RetentionConf(checkpoint_days=0, artifact_days=0)
+    assert found(everything) == parts_of(release)
+    assert all(remove(one, everything) for one in leftovers(everything, needed()))
+    promotion.take(register(release))
+
+
+def test_checkpoints_of_a_cycle_that_is_being_published_stay(make_release: Make) -> None:
+    release = make_release(log=False)
+    folder = run_folders.read(Path(release.directory).parent)
+    age(folder.directory, 1000)
+    with locked(folder.directory / "lock", wait=False):
+        folder.noted(awaits_publication=True)
+        assert [remove(one, CONF) for one in leftovers(CONF, needed())] == [False, False]
 
 
 def test_a_run_that_is_worked_on_stays(make_release: Make) -> None:
@@ -267,6 +304,62 @@ def test_reports_and_cells_go_where_no_version_is_of_their_release(make_release:
         (CELLS, str(root / "Adam-4")),
         (CELLS, str(root / "learned-2")),
     ]
+
+
+def ensemble(digest: str, days: float) -> Path:
+    path = settings.ensembles_root() / f"tiny-{short(digest)}.parquet"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"x" * 70)
+    age(path, days)
+    return path
+
+
+def test_ensembles_go_that_nobody_has_drawn_for_long(home: Path) -> None:
+    del home
+    old, _ = ensemble("a" * 64, 51), ensemble("b" * 64, 49)
+    assert found() == [(ENSEMBLES, str(old))]
+    (one,) = leftovers(CONF, needed())
+    assert one.bytes == 70
+    # Somebody draws it now.
+    old.write_bytes(b"x")
+    assert not remove(one, CONF)
+    age(old, 51)
+    assert remove(one, CONF)
+    assert not old.exists()
+
+
+def test_ensembles_of_unfinished_runs_and_of_those_of_an_alias_stay(make_release: Make) -> None:
+    champion, former = make_release(), make_release()
+    for release in (former, champion):
+        promotion.take(register(release))
+    with run_choice.opened(MetaTrainingConf(), "c" * 64):
+        pass
+    digests = [
+        run_folders.read(Path(release.directory).parent).record.ensemble_digest
+        for release in (champion, former)
+    ]
+    _, old, _ = [ensemble(digest, 51) for digest in (*digests, "c" * 64)]
+    assert found() == [(ENSEMBLES, str(old))]
+
+
+def test_the_lock_of_an_old_night_goes_unless_somebody_is_doing_it() -> None:
+    times = [datetime.now(UTC) - timedelta(days=days) for days in (60, 61, 2)]
+    for time_of_night in times:
+        with nights.alone(time_of_night.isoformat()) as night:
+            age(
+                settings.nights_root() / f"{night.seed}.lock",
+                (datetime.now(UTC) - time_of_night).days,
+            )
+    with nights.alone(times[0].isoformat()) as night:
+        both = list(leftovers(CONF, needed()))
+        assert {one.kind for one in both} == {LOCKS}
+        gone = [one.place for one in both if remove(one, CONF)]
+        assert len(both) == 2
+        held = settings.nights_root() / f"{night.seed}.lock"
+        assert held.exists()
+        assert str(held) not in gone
+        assert len(gone) == 1
+    assert found() == [(LOCKS, str(held))]
 
 
 def test_nothing_is_found_where_the_registry_cannot_be_asked(
