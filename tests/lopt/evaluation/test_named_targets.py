@@ -48,6 +48,18 @@ def test_a_target_bears_the_name_that_it_was_asked_for_by():
     assert [isinstance(target, TargetWithMemory) for target in found] == [False, False, True]
 
 
+def test_before_a_target_may_stand_that_optimizers_begin_at_all_rates():
+    names = ["stripes/softmax", "papers/rosenbrock"]
+    apart = [f"initial_rates/{name}" for name in names]
+    found = targets([*names, *apart], DATA_SETS)
+    assert [target.name for target in found] == [*names, *apart]
+    for plain, other in zip(found[:2], found[2:], strict=True):
+        assert eqx.tree_equal(dataclasses.replace(other, name=plain.name), plain)
+    assert data_sets_of(["initial_rates/digits/mlp", *apart]) == ("digits", "stripes")
+    with pytest.raises(ValueError, match="no targets called initial_rates/stripes/x; known: pap"):
+        targets(["initial_rates/stripes/x"], DATA_SETS)
+
+
 def test_only_data_sets_that_are_needed_are_asked_for():
     names = ["digits/mlp", "papers/rosenbrock", "mnist/convnet", "digits/softmax"]
     assert data_sets_of(names) == ("digits", "mnist")
