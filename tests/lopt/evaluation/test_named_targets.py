@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import lopt.evaluation.targets.mlps
+import lopt.evaluation.targets.small_mlp
 from lopt.datasets import DataSet
 from lopt.datasets.manifest import Schema
 from lopt.evaluation.image_network import ImageNetwork
@@ -91,10 +91,10 @@ def test_a_problem_is_another_one_for_every_seed(getkey):
 
 def test_a_constant_in_a_module_of_targets_is_found(monkeypatch):
     mine = ImageNetwork("mine", NETWORKS["mlp"].make)
-    monkeypatch.setattr(lopt.evaluation.targets.mlps, "MINE", mine, raising=False)
+    monkeypatch.setattr(lopt.evaluation.targets.small_mlp, "MINE", mine, raising=False)
     assert networks_by_name()["mine"] is mine
     second = ImageNetwork("mine", NETWORKS["softmax"].make)
-    monkeypatch.setattr(lopt.evaluation.targets.mlps, "SECOND", second, raising=False)
+    monkeypatch.setattr(lopt.evaluation.targets.small_mlp, "SECOND", second, raising=False)
     with pytest.raises(ValueError, match=r"Two constants .* are called 'mine'"):
         networks_by_name()
 
