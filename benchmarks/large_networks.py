@@ -24,7 +24,8 @@ import optax
 
 from lopt.architectures import AdafactorMLP, HierarchicalRNN
 from lopt.evaluation.classification_with_memory import ClassificationWithMemory
-from lopt.evaluation.targets.imagenet_networks import INCEPTION, RESNET
+from lopt.evaluation.targets.inception_v3 import INCEPTION
+from lopt.evaluation.targets.resnet50 import RESNET
 from lopt.evaluation.trajectory import Trained, inner_step
 
 NETWORKS = {one.name: one for one in (RESNET, INCEPTION)}

@@ -49,6 +49,7 @@ METRICS = """
 | meta-train | `inner/steps_per_second` | inner steps of a dispatch, by the seconds since the one before |
 | meta-train | `system/...` | what MLflow reads of the machine every 10 s: cores, memory, disk, network, and GPUs of NVIDIA |
 | evaluate-release | `evaluation/area/<target>/<optimizer>/<choice>` | mean over steps and seeds of log10(loss / first loss) |
+| evaluate-release | `evaluation/area/initial_rates/<target>/<optimizer>/...` | over all initial learning rates, where a target is named so: `mean_over_rates`, `worst_rate` |
 | evaluate-release | `evaluation/final/...` | log10(loss / first loss) after the last step |
 | evaluate-release | `evaluation/training_loss/...` | the loss after the last step, in the target's own units |
 | evaluate-release | `evaluation/speed_up/...`, `evaluation/speed_up_in_seconds/...` | log2 of how many times fewer steps, or seconds, than Adam's it takes to Adam's final loss, Adam at its best rate for the target (0: as many; higher is better); whoever never reaches that is charged with all its steps for the loss it ends with |

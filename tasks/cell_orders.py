@@ -72,7 +72,7 @@ def cell_orders(
 ) -> list[CellOrder]:
     """Return all cells of an evaluation, target by target, of each first the release's."""
     candidates = [_ours(release), *(_baseline(conf, name) for name in conf.baselines)]
-    return orders_of(conf, targets, candidates)
+    return list(map(_from_all_rates, orders_of(conf, targets, candidates)))
 
 
 def orders_of(
@@ -94,6 +94,16 @@ def orders_of(
         for target in targets
         for one in candidates
     ]
+
+
+def _from_all_rates(order: CellOrder) -> CellOrder:
+    """Let an optimizer begin at all rates where the name of the target says so; untimed there."""
+    from lopt.evaluation.robustness import INITIAL_LEARNING_RATES, is_from_all_rates
+
+    if not is_from_all_rates(order.target.name):
+        return order
+    candidate = order.candidate.model_copy(update={"learning_rates": INITIAL_LEARNING_RATES})
+    return order.model_copy(update={"candidate": candidate, "timed_at_one_rate": False})
 
 
 def _ours(release: ReleaseReference) -> CandidateReference:

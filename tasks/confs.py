@@ -298,7 +298,7 @@ class EvaluationConf(StageConf):
         strict=False,
         min_length=1,
         description="What to evaluate on, by name; held_out is all groups of the ensemble, drawn "
-        "anew.",
+        "anew. On initial_rates/NAME all optimizers begin at all rates from 1e-6 to 1e-1.",
     )
     held_out_steps: int = Field(
         default=300, ge=1, le=10_000_000, description="Inner steps on draws of the ensemble."

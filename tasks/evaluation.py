@@ -1,7 +1,8 @@
 """Comparing a release with hand-made optimizers: cells by a task runner, a report of them all."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from prefect import task, unmapped
@@ -11,7 +12,7 @@ from tasks import cells, settings, terminal
 from tasks.cell_orders import OURS, CellOrder
 from tasks.confs import EvaluationConf
 from tasks.references import EnsembleReference, ReleaseReference, ReportReference, short
-from tasks.task_runners import task_runner_of
+from tasks.task_runners import task_runner_of, worker_has_died
 
 if TYPE_CHECKING:
     from lopt.evaluation import Failure
@@ -58,7 +59,8 @@ def _validation_seed(conf: str | None) -> int | None:
 def evaluate_cells(conf: EvaluationConf, orders: Sequence[CellOrder]) -> "list[Failure]":
     """Compute the cells that are not there yet, side by side; return those that have failed.
 
-    Whatever becomes of one, the others are computed and stay.
+    Whatever becomes of one, the others are computed and stay. Those whose Dask workers have died
+    are tried again, one at a time: thus no worker dies but by the cell that is computed.
     """
     missing = [order for order in orders if cells.find_cell(order) is None]
     done = len(orders) - len(missing)
@@ -66,24 +68,45 @@ def evaluate_cells(conf: EvaluationConf, orders: Sequence[CellOrder]) -> "list[F
     if not missing:
         return []
     cells.STOP.clear()
-    failures = []
+    failures: list[Failure] = []
+    again: list[CellOrder] = []
+    with closing(_ended(conf, missing)) as ended:
+        for order, future in ended:
+            if not order.directory.is_dir() and worker_has_died(future):
+                terminal.warn(f"{order.name}: workers died with it; it is tried again alone")
+                again.append(order)
+                continue
+            failures += _failures(order, future)
+            done += 1
+            terminal.reach(done, order.name)
+    for order in again:
+        # By a runner of its own: that of the others holds their results, and would compute them
+        # again beside it where they are lost with a worker.
+        with closing(_ended(conf, [order])) as ended:
+            for _, future in ended:
+                failures += _failures(order, future)
+        done += 1
+        terminal.reach(done, order.name)
+    return failures
+
+
+def _ended(
+    conf: EvaluationConf, orders: Sequence[CellOrder]
+) -> Generator[tuple[CellOrder, Any], None, None]:
+    """Compute cells side by side, and yield each with its future once that has ended."""
+    seconds = unmapped(conf.checkpoint_seconds)
+    mapped = {"order": list(orders), "checkpoint_seconds": seconds}
     with task_runner_of(conf) as runner:
-        seconds = unmapped(conf.checkpoint_seconds)
-        mapped = {"order": missing, "checkpoint_seconds": seconds}
         futures = runner.map(cells.evaluate_cell, mapped)
-        ordered = dict(zip(futures, missing, strict=True))
+        ordered = dict(zip(futures, orders, strict=True))
         try:
             for future in as_completed(list(futures)):
-                done += 1
-                order = ordered[future]
-                if (reason := _reason(order, future)) is not None:
-                    failures.append(_failed(order, reason))
-                terminal.reach(done, order.name)
+                future.wait()
+                yield ordered[future], future
         except BaseException:
             # Threads get no signals, and whoever leaves the runner waits for them.
             cells.STOP.set()
             raise
-    return failures
 
 
 @task(name="write-report")
@@ -92,9 +115,10 @@ def write_report(
 ) -> ReportReference:
     """Write the report on all cells that can be compared; those that failed are named in it."""
     from lopt.evaluation import Report
+    from lopt.evaluation.robustness import is_from_all_rates
 
     kept = cells.whole_grid(orders)
-    if OURS not in {cell.optimizer for cell in kept}:
+    if OURS not in {cell.optimizer for cell in kept if not is_from_all_rates(cell.target)}:
         reasons = "; ".join(f"{one.optimizer} on {one.target}: {one.reason}" for one in failures)
         raise NothingToReportError(
             f"{len(failures)} of {len(orders)} cells have failed, and nothing is left to compare "
@@ -110,21 +134,17 @@ def write_report(
     return ReportReference(directory=str(directory), digest=report.digest, release_digest=release)
 
 
-def _failed(order: CellOrder, reason: str) -> "Failure":
+def _failures(order: CellOrder, future: Any) -> "Iterator[Failure]":
+    """Yield why a cell has failed, nothing if it has not."""
     from lopt.evaluation import Failure
 
-    terminal.warn(f"{order.name} has failed: {reason}")
-    return Failure(order.target.name, order.candidate.name, reason)
-
-
-def _reason(order: CellOrder, future: Any) -> str | None:
-    """Say why a cell has failed, `None` if it has not."""
-    future.wait()
     if order.directory.is_dir():
-        return None
+        return
     # Where a process died that Dask had started, nobody was left to say how it ended.
     said = future.state.message or "the process that computed it has died"
-    return str(said).removeprefix("Task run encountered an exception ").splitlines()[0]
+    reason = str(said).removeprefix("Task run encountered an exception ").splitlines()[0]
+    terminal.warn(f"{order.name} has failed: {reason}")
+    yield Failure(order.target.name, order.candidate.name, reason)
 
 
 def _facts(conf: EvaluationConf, orders: Sequence[CellOrder]) -> dict[str, str]:

@@ -51,18 +51,25 @@ def refusals(conf: EvaluationConf) -> list[str]:
     from lopt.datasets import SOURCES
     from lopt.datasets.streams import IMAGE_SOURCES
     from lopt.evaluation.named_targets import networks_by_name, problems_by_name
+    from lopt.evaluation.robustness import FROM_ALL_RATES, is_from_all_rates, trained_on
 
     networks, problems = networks_by_name(), problems_by_name()
     lines = []
+    if all(map(is_from_all_rates, conf.targets)):
+        lines.append(
+            f"{', '.join(map(repr, conf.targets))} alone is not allowed, for it enters no score; "
+            f"allowed: beside another, such as {trained_on(conf.targets[0])}"
+        )
     for name in dict.fromkeys(conf.targets):
-        if name == HELD_OUT or name in problems:
+        if name == HELD_OUT or trained_on(name) in problems:
             continue
         shape, network = _shape(name), networks.get(_network(name))
         if shape is None or network is None:
             allowed = (
                 f"{HELD_OUT}, {', '.join(problems)}, or <data set>/<network> with a data set of "
                 f"{', '.join(SOURCES)}, or such as {next(iter(IMAGE_SOURCES))}@32 of "
-                f"{', '.join(IMAGE_SOURCES)}, and a network of {', '.join(networks)}"
+                f"{', '.join(IMAGE_SOURCES)}, and a network of {', '.join(networks)}; before all "
+                f"but {HELD_OUT} may stand {FROM_ALL_RATES}"
             )
             lines.append(f"{name!r} is not allowed; allowed: {allowed}")
         elif refusal := network.refusal(shape):
@@ -73,9 +80,12 @@ def refusals(conf: EvaluationConf) -> list[str]:
 def data_sets_of(conf: EvaluationConf) -> tuple[str, ...]:
     """Return the names of the data sets that the targets of the conf need."""
     from lopt.evaluation.named_targets import problems_by_name
+    from lopt.evaluation.robustness import trained_on
 
     without = (HELD_OUT, *problems_by_name())
-    return tuple(dict.fromkeys(_data_set(name) for name in conf.targets if name not in without))
+    return tuple(
+        dict.fromkeys(_data_set(name) for name in conf.targets if trained_on(name) not in without)
+    )
 
 
 def target_references(
@@ -103,8 +113,12 @@ def target_of(reference: TargetReference) -> "Target":
     """Return the target as the library takes it."""
     if reference.ensemble is not None:
         return _group(reference, reference.ensemble)
+    from lopt.evaluation.robustness import is_from_all_rates, named_for_all_rates, trained_on
+
     directory = reference.data_set and reference.data_set.directory
-    return _named(reference.name, directory, reference.steps, reference.record_every)
+    plain = trained_on(reference.name)
+    target = _named(plain, directory, reference.steps, reference.record_every)
+    return named_for_all_rates(target) if is_from_all_rates(reference.name) else target
 
 
 def _group(reference: TargetReference, ensemble: EnsembleReference) -> "Target":
@@ -149,17 +163,21 @@ def _held_out(conf: EvaluationConf, held_out: EnsembleReference) -> list[TargetR
 def _data_set(target: str) -> str:
     """Return the name of the data set of a target: what its own name begins with."""
     from lopt.evaluation.image_streams import StreamName
+    from lopt.evaluation.robustness import trained_on
 
-    said = StreamName.of(target)
-    return said.images if said else target.partition("/")[0]
+    plain = trained_on(target)
+    said = StreamName.of(plain)
+    return said.images if said else plain.partition("/")[0]
 
 
 def _network(target: str) -> str:
     """Return the name of the network of a target: what its own name ends with."""
     from lopt.evaluation.image_streams import StreamName
+    from lopt.evaluation.robustness import trained_on
 
-    said = StreamName.of(target)
-    return said.network if said else target.partition("/")[2]
+    plain = trained_on(target)
+    said = StreamName.of(plain)
+    return said.network if said else plain.partition("/")[2]
 
 
 def _shape(target: str) -> tuple[int, int, int] | None:
@@ -167,8 +185,9 @@ def _shape(target: str) -> tuple[int, int, int] | None:
     from lopt.datasets import SOURCES
     from lopt.datasets.streams import IMAGE_SOURCES
     from lopt.evaluation.image_streams import StreamName
+    from lopt.evaluation.robustness import trained_on
 
-    if said := StreamName.of(target):
+    if said := StreamName.of(trained_on(target)):
         return (said.pixels, said.pixels, 3) if said.images in IMAGE_SOURCES else None
     source = SOURCES.get(_data_set(target))
     return source and source.schema.image_shape

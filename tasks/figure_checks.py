@@ -9,7 +9,7 @@ from tasks.confs import EvaluationConf, FigureConf
 
 def refusals(figure: FigureConf, evaluation: EvaluationConf) -> list[str]:
     """Say what does not fit, in a line a mistake, before any work."""
-    lines = [*_names(figure, evaluation), *_repeated(figure)]
+    lines = [*_names(figure, evaluation), *_repeated(figure), *_apart(evaluation)]
     if not (figure.with_release or figure.variants):
         lines.append(
             "figure.with_release: False is not allowed; allowed: only with figure.variants, or "
@@ -58,6 +58,16 @@ def _repeated(figure: FigureConf) -> Iterator[str]:
         for value in dict.fromkeys(values):
             if values.count(value) > 1:
                 yield f"figure.{key}: {value} is there more than once; allowed: each once"
+
+
+def _apart(evaluation: EvaluationConf) -> Iterator[str]:
+    from lopt.evaluation.robustness import is_from_all_rates, trained_on
+
+    for target in filter(is_from_all_rates, evaluation.targets):
+        yield (
+            f"evaluation.targets: {target!r} is not allowed in a figure; allowed: "
+            f"{trained_on(target)!r}, which figure 5 begins at all figure.initial_rates"
+        )
 
 
 def _step_times(figure: FigureConf, evaluation: EvaluationConf) -> Iterator[str]:

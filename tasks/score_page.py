@@ -17,13 +17,15 @@ SOON = (
 def score_page(report: "Report") -> str:
     """Return what the report says, first in sentences, then as tables of all scores."""
     from lopt.evaluation.overview import overview_table
+    from lopt.evaluation.robustness import over_rates, robustness
     from lopt.evaluation.tables import (
         difference_table,
         divergence_table,
         reaching_table,
+        robustness_table,
         score_table,
     )
-    from lopt.evaluation.words import missing, summary, tuning, verdicts
+    from lopt.evaluation.words import ROBUSTNESS, missing, summary, tuning, verdicts
 
     parts = [
         tuning(report),
@@ -41,6 +43,9 @@ def score_page(report: "Report") -> str:
     if rows := report.reachings():
         parts += ["## Reaching Adam's final loss", SOON, markdown_table(reaching_table(rows))]
     parts += ["## Divergence", markdown_table(divergence_table(report.divergences()))]
+    if cells := report.from_all_rates:
+        table = robustness_table(robustness(cells), over_rates(cells))
+        parts += ["## Robustness over initial learning rates", ROBUSTNESS, markdown_table(table)]
     for measure in report.measures[1:]:
         parts += [f"## {measure}", markdown_table(score_table(report.scores(measure)))]
     return "\n\n".join(parts) + "\n"

@@ -46,7 +46,7 @@ def log_report(mlflow_run_id: str, reference: ReportReference) -> None:
 
 
 def metrics(report: "Report") -> dict[str, float]:
-    """Return all scores and differences under names that MLflow takes.
+    """Return all scores, differences and robustness under names that MLflow takes.
 
     Of several learned optimizers each has differences under its own name.
     """
@@ -60,7 +60,18 @@ def metrics(report: "Report") -> dict[str, float]:
         for ours in report.ours
         for gap in report.differences(ours, MEASURE)
     }
-    return scores | gaps
+    return scores | gaps | _robustness(report)
+
+
+def _robustness(report: "Report") -> dict[str, float]:
+    from lopt.evaluation.robustness import over_rates
+
+    rows = over_rates(report.from_all_rates)
+    return {
+        _key(MEASURE, row.target, row.optimizer, what): value
+        for row in rows
+        for what, value in (("mean over rates", row.mean), ("worst rate", row.worst.score))
+    }
 
 
 def _difference(report: "Report", ours: str) -> str:

@@ -1,9 +1,23 @@
 """Where mapped tasks run: in threads of this process, or in the processes of a Dask cluster."""
 
+from concurrent.futures import Future as ConcurrentFuture
 from typing import Any
 
 from tasks import settings
 from tasks.confs import EvaluationConf
+
+
+def worker_has_died(future: Any) -> bool:
+    """Tell whether Dask has given a task up, since each worker that it lay at has died.
+
+    That need not be the task's doing: it may only have waited where another was computed.
+    """
+    of_dask = future.wrapped_future
+    if isinstance(of_dask, ConcurrentFuture):
+        return False
+    from distributed import KilledWorker
+
+    return of_dask.status == "error" and isinstance(of_dask.exception(), KilledWorker)
 
 
 def task_runner_of(conf: EvaluationConf) -> Any:

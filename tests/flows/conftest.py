@@ -1,9 +1,17 @@
 """One Prefect server for all tests of flows, and one home with MLflow and compiled programs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tasks.conf_files import read_conf
+from tasks.references import ReportReference
+from tests.flows.short_runs import BOWLS, LENGTHS
+
+SECTIONS = ("ensemble", "evaluation")
+SWEEP = ("baselines=[Adam]", "learning_rates=[1e-3, 1e-2]")
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +56,31 @@ def jax_as_flows_need_it() -> Iterator[None]:
     yield
     for name, value in before.items():
         jax.config.update(name, value)
+
+
+@pytest.fixture(scope="module")
+def evaluate(
+    home: Path, server: str, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., ReportReference]:
+    """A function that evaluates a release, untrained as it is, on targets."""
+    import jax
+
+    from flows.evaluate_release import evaluate_release
+    from lopt import release
+    from lopt.architectures.learned_adam import LearnedAdam
+
+    del home, server
+    folder = tmp_path_factory.mktemp("releases") / "release"
+    # What compiles fastest.
+    release.save(LearnedAdam(key=jax.random.key(0)), folder)
+    bowls = folder.with_name("bowls.yaml")
+    bowls.write_text(BOWLS)
+
+    def evaluate(*targets: str) -> ReportReference:
+        named = f"targets=[{', '.join(targets)}]"
+        changes = [f"ensemble.entries={bowls}", named, *LENGTHS, *SWEEP]
+        conf = read_conf(None, changes, SECTIONS)
+        sections: dict[str, Any] = {name: getattr(conf, name) for name in SECTIONS}
+        return evaluate_release(**sections, release=str(folder))
+
+    return evaluate

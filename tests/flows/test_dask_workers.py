@@ -81,19 +81,26 @@ def test_a_cell_whose_worker_is_killed_is_computed_by_another(kill) -> None:
     assert all(cells.find_cell(order) is not None for order in orders)
 
 
-def test_a_cell_that_kills_every_worker_is_named_and_nothing_finished_is_lost(kill) -> None:
-    """Dask may name another, too: that only waited, each time, at the worker that died."""
-    orders = orders_of(ROSENBROCK, NAMES, "killed always")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_cell_that_kills_every_worker_is_named_and_no_other(
+    kill, capsys: pytest.CaptureFixture[str], workers: int
+) -> None:
+    """Where there is one worker, another cell waits there each time that it dies."""
+    orders = orders_of(ROSENBROCK, NAMES, f"killed always, {workers}")
     killer = kill(orders[0], most=100)
-    failures = evaluated(DASK, orders)
+    runner = DASK.model_copy(update={"max_workers": workers})
+    (failure,) = evaluated(runner, orders)
     killer.over.set()
-    assert len(killer.killed) > 1
-    named = {failure.optimizer for failure in failures}
-    assert "Adam" in named
-    assert all("has died" in failure.reason for failure in failures)
-    finished = [order for order, name in zip(orders, NAMES, strict=True) if name not in named]
+    assert (failure.optimizer, "has died" in failure.reason) == ("Adam", True)
+    # Four times among others, and four times alone.
+    assert len(killer.killed) == 8
+    said = capsys.readouterr().out
+    assert "Adam on papers/rosenbrock: workers died with it; it is tried again alone" in said
+    if workers == 1:
+        assert said.count("it is tried again alone") > 1
+    finished = orders[1:]
     assert all(order.directory.is_dir() for order in finished)
     before = times(finished)
-    assert evaluated(DASK, orders) == []
+    assert evaluated(runner, orders) == []
     assert times(finished) == before
     assert all(cells.find_cell(order) is not None for order in orders)

@@ -1,48 +1,14 @@
 """Images that are decoded while a network learns, evaluated by the flow and its command."""
 
 import itertools
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tasks.conf_files import read_conf
 from tasks.references import ReportReference
-from tests.flows.short_runs import BOWLS, LENGTHS
 from tests.flows.test_commands import run
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(600)]
-
-SECTIONS = ("ensemble", "evaluation")
-SWEEP = ("baselines=[Adam]", "learning_rates=[1e-3, 1e-2]")
-
-
-@pytest.fixture(scope="module")
-def evaluate(
-    home: Path, server: str, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], ReportReference]:
-    """A function that evaluates a release, untrained as it is, on a target."""
-    import jax
-
-    from flows.evaluate_release import evaluate_release
-    from lopt import release
-    from lopt.architectures.learned_adam import LearnedAdam
-
-    del home, server
-    folder = tmp_path_factory.mktemp("releases") / "release"
-    # What compiles fastest.
-    release.save(LearnedAdam(key=jax.random.key(0)), folder)
-    bowls = folder.with_name("bowls.yaml")
-    bowls.write_text(BOWLS)
-
-    def evaluate(target: str) -> ReportReference:
-        changes = [f"ensemble.entries={bowls}", f"targets=[{target}]", *LENGTHS, *SWEEP]
-        conf = read_conf(None, changes, SECTIONS)
-        sections: dict[str, Any] = {name: getattr(conf, name) for name in SECTIONS}
-        return evaluate_release(**sections, release=str(folder))
-
-    return evaluate
 
 
 @pytest.fixture

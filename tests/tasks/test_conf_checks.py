@@ -173,6 +173,11 @@ def test_targets_that_there_are_not_are_refused_naming_those_that_are() -> None:
     assert "other images, for it needs images of at least" in line
     (line,) = refused("targets=[encoded_digits@16/resnet50, encoded_digits@32/resnet50]")
     assert line.startswith("evaluation.targets: 'encoded_digits@16/resnet50' is not allowed")
+    line, *_ = refused("targets=[initial_rates/digits/mlp]")
+    assert line.startswith("evaluation.targets: 'initial_rates/digits/mlp' alone is not allowed, ")
+    assert line.endswith("; allowed: beside another, such as digits/mlp")
+    line, *_ = refused("targets=[digits/mlp, initial_rates/digits/resnet50]")
+    assert "other images, for it needs images of at least" in line
     (line,) = refused("targets=[held_out, held_out]")
     assert line == "evaluation.targets: 'held_out' is there more than once; allowed: each once"
 

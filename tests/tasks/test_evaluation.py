@@ -1,5 +1,6 @@
 """What a report is made of, and what is refused; the cells themselves are stand-ins."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -173,3 +174,38 @@ def test_what_a_release_was_chosen_on_is_not_held_out(tmp_path: Path) -> None:
     on_the_same = DEFAULTS.evaluation.model_copy(update={"held_out_seed": 7})
     with pytest.raises(NotHeldOutError, match=r"the seed 7 draws, so evaluation.held_out_seed"):
         check_held_out(on_the_same, HELD_OUT, reference)
+
+
+def test_where_optimizers_begin_at_all_rates_cells_are_of_those_rates_and_not_timed(
+    trained: ReleaseReference,
+) -> None:
+    from lopt.evaluation.robustness import INITIAL_LEARNING_RATES
+
+    names = ("digits/mlp", "initial_rates/digits/mlp")
+    targets = [TargetReference(name=name, steps=3, record_every=1) for name in names]
+    conf = CONF.model_copy(update={"compare_seconds": True})
+    plain, apart = (
+        [order for order in cell_orders(conf, targets, trained) if order.target.name == name]
+        for name in names
+    )
+    assert {order.candidate.learning_rates for order in apart} == {INITIAL_LEARNING_RATES}
+    assert len({order.candidate.learning_rates for order in plain}) == 2
+    assert {order.timed_at_one_rate for order in plain} == {True}
+    assert {order.timed_at_one_rate for order in apart} == {False}
+
+
+def test_robustness_alone_is_nothing_to_report(orders, write_cells) -> None:
+    from lopt.evaluation import Failure, Report
+
+    learned, adam = (order for order in orders if order.target.name == "digits/mlp")
+    write_cells([learned])
+    (cell,) = Report.read(learned.directory).cells
+    apart = learned.model_copy(
+        update={"target": learned.target.model_copy(update={"name": "initial_rates/digits/mlp"})}
+    )
+    robust = dataclasses.replace(cell, target=apart.target.name)
+    Report((robust,), apart.facts).write(apart.directory)
+    learned.directory.rename(learned.directory.with_name("lost"))
+    failure = Failure("digits/mlp", "Adam", "ValueError: no")
+    with pytest.raises(NothingToReportError, match="nothing is left to compare the release on"):
+        write_report.fn(CONF, [learned, adam, apart], [failure])

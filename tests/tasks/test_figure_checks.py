@@ -11,6 +11,7 @@ from tasks.confs import Conf
 from tasks.variants import variants
 
 SHIPPED = sorted(Path("conf/figures").glob("*.yaml"))
+BESIDE = "evaluation.targets: 'initial_rates/digits/mlp' is not allowed in a figure; allowed: "
 SECTIONS = ("figure", "ensemble", "meta_training", "evaluation")
 
 
@@ -45,6 +46,7 @@ def test_every_figure_s_conf_is_sound(
         ("3", "rates={Lion: 0.1}", "figure.rates.Lion: 0.1 is not allowed, for evaluation.baselin"),
         ("3", "panels={digits/mpl: x}", "figure.panels: 'digits/mpl' is not allowed; allowed: a n"),
         ("3", "with_release=false", "figure.with_release: False is not allowed; allowed: only wit"),
+        ("5", "targets=[digits/mlp, papers/quadratic, initial_rates/digits/mlp]", BESIDE),
         ("5", "initial_rates=[1e-3, 1e-3]", "figure.initial_rates: 0.001 is there more than once"),
         ("6", "only=[full, no head]", "figure.only: 'no head' is not allowed; allowed: of full, n"),
         ("6", "only=[full]", "figure.variants: 1 of them are not allowed; allowed: the full rule"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tasks import scores, tracking
+from tasks.score_page import score_page
 from tasks.scores import metrics
 
 if TYPE_CHECKING:
@@ -40,6 +41,28 @@ def test_mlflow_takes_the_names_of_all_kinds_of_targets(make_report: MakeReport)
     ]
     for name in metrics(dataclasses.replace(report, cells=tuple(streamed))):
         _validate_metric_name(name)
+
+
+def test_robustness_is_metrics_and_a_part_of_the_markdown_page(make_report: MakeReport) -> None:
+    from lopt.evaluation.robustness import over_rates
+
+    report = make_report((1e-3, 1e-2), {})
+    apart = [
+        dataclasses.replace(cell, target="initial_rates/digits/mlp")
+        for cell in report.of("Adam")[1:]
+    ]
+    robust = dataclasses.replace(report, cells=(*report.cells, *apart))
+    (row,) = over_rates(apart)
+    more = {name: value for name, value in metrics(robust).items() if "initial_rates" in name}
+    assert more == {
+        "evaluation/area/initial_rates/digits/mlp/adam/mean_over_rates": row.mean,
+        "evaluation/area/initial_rates/digits/mlp/adam/worst_rate": row.worst.score,
+    }
+    assert metrics(robust) == metrics(report) | more
+    page = score_page(robust)
+    assert "## Robustness over initial learning rates\n\nHere every optimizer, ours too" in page
+    assert "| initial_rates/digits/mlp | Adam | " in page
+    assert "Robustness" not in score_page(report)
 
 
 def test_several_releases_have_differences_of_their_own(make_report: MakeReport) -> None:

@@ -23,6 +23,7 @@ from lopt.evaluation.cell_states import (
     metrics_of,
     work_of,
 )
+from lopt.evaluation.robustness import from_all_rates, is_from_all_rates
 from lopt.evaluation.target import Better, Target
 
 Turn = Callable[[], AbstractContextManager[None]]
@@ -34,7 +35,8 @@ def evaluate(
     """Yield the result of every candidate on every target, target by target.
 
     Each pair is one compiled program that runs all learning rates and seeds together. Seeds
-    are paired: what is random about seed `s` depends on `key`, `s` and the target alone.
+    are paired: what is random about seed `s` depends on `key`, `s` and the target alone. On a
+    target that is called "initial_rates/..." every candidate begins at all of those rates.
 
     Raises `ValueError` before any work if two targets or two candidates have one name, or if
     there are fewer than two seeds.
@@ -59,7 +61,8 @@ def _cells(
     targets: Sequence[Target], candidates: Sequence[Candidate], seeds: int, key: Key[Array, ""]
 ) -> Iterator[Cell]:
     for target in targets:
-        for candidate in candidates:
+        entered = from_all_rates(candidates) if is_from_all_rates(target.name) else candidates
+        for candidate in entered:
             yield evaluate_one(target, candidate, seeds, key)
             # Each pair has programs of its own.
             forget_if_many()

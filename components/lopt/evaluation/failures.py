@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from lopt.evaluation.cell import Cell
+from lopt.evaluation.robustness import is_from_all_rates
 
 LEFT_OUT = "left_out"
 """The fact of a report that says, as JSON, where the finished cells lie that are not in it."""
@@ -31,6 +32,7 @@ def comparable(cells: Sequence[Cell]) -> tuple[Cell, ...]:
     While a cell is missing, the target or the optimizer that lacks the largest share of its
     cells is left out, a target where both lack as much: one failure costs its target, and an
     optimizer that fails nearly everywhere costs itself alone. Nothing where nothing was given.
+    Targets on which optimizers begin at all rates are a grid of their own.
 
     **Example**
 
@@ -38,6 +40,12 @@ def comparable(cells: Sequence[Cell]) -> tuple[Cell, ...]:
     Report(comparable(cells), facts, failures)
     ```
     """
+    apart = [cell for cell in cells if is_from_all_rates(cell.target)]
+    compared = [cell for cell in cells if not is_from_all_rates(cell.target)]
+    return (*_without_gaps(compared), *_without_gaps(apart))
+
+
+def _without_gaps(cells: Sequence[Cell]) -> tuple[Cell, ...]:
     kept = tuple(cells)
     while (worst := _most_incomplete(kept)) is not None:
         kept = tuple(cell for cell in kept if worst not in _lines(cell))

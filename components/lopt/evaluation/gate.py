@@ -7,6 +7,7 @@ import numpy as np
 
 from lopt.evaluation.measures import AREA
 from lopt.evaluation.report import Report
+from lopt.evaluation.robustness import is_from_all_rates
 from lopt.evaluation.scores import MEAN, Difference
 from lopt.evaluation.words import gap_text
 
@@ -97,6 +98,9 @@ def _reasons(ruling: Ruling) -> Iterator[str]:
 def _missing(report: Report, ruling: Ruling) -> Iterator[str]:
     compared = {ruling.challenger, ruling.champion}
     for failure in report.failures:
+        # Robustness over initial learning rates is told, and ruled by in nothing.
+        if is_from_all_rates(failure.target):
+            continue
         if failure.optimizer in compared or failure.target not in report.targets:
             yield (
                 f"{failure.target} is not compared on: {failure.optimizer} could not be measured "

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from lopt.evaluation.choices import choices, chosen
+from lopt.evaluation.colours import COLOURS, colour_of
 from lopt.evaluation.loss_curves import LossCurve, loss_curves
 from lopt.evaluation.measures import REFERENCE, SPEED_UP, SPEED_UP_IN_SECONDS, unit
-from lopt.evaluation.plots import COLOURS
 from lopt.evaluation.reaching import log_speed_up, references
 from lopt.evaluation.report import Report
 from lopt.evaluation.scores import MEAN, Score
@@ -39,7 +39,7 @@ def loss_plot(report: Report, target: str) -> "go.Figure":
     ```
     """
     curves = [_thinned(curve) for curve in loss_curves(report, target)]
-    figure = _figure(f"{target}: median and quartiles of {report.cells[0].seeds} seeds")
+    figure = blank_figure(f"{target}: median and quartiles of {report.cells[0].seeds} seeds")
     for curve in curves:
         figure.add_traces(_traces(curve))
     figure.update_xaxes(title="inner step")
@@ -58,7 +58,7 @@ def speed_up_plot(report: Report) -> "go.Figure":
     speed_up_plot(report).show()
     ```
     """
-    figure = _figure(f"Speed-up over {REFERENCE} at its best rate per target")
+    figure = blank_figure(f"Speed-up over {REFERENCE} at its best rate per target")
     for measure, what in ((SPEED_UP, "in steps"), (SPEED_UP_IN_SECONDS, "in seconds")):
         if measure in report.measures:
             means = [score for score in report.scores(measure) if score.target == MEAN]
@@ -82,8 +82,8 @@ def profile_plot(report: Report) -> "go.Figure":
     profile_plot(report).show()
     ```
     """
-    figure = _figure(f"Pairs of a target and a seed by speed-up over {REFERENCE}, in steps")
-    adam = references(report.cells)
+    figure = blank_figure(f"Pairs of a target and a seed by speed-up over {REFERENCE}, in steps")
+    adam = references(report.compared)
     for number, optimizer in enumerate(report.optimizers):
         cells = report.of(optimizer)
         choice = choices(cells)[-1]
@@ -106,7 +106,7 @@ def heat_map(report: Report) -> "go.Figure":
     heat_map(report).show()
     ```
     """
-    figure = _figure("")
+    figure = blank_figure("")
     shown = (SPEED_UP, *(m for m in report.measures if m != SPEED_UP))
     names = [measure for measure in shown if measure in report.measures]
     for measure in names:
@@ -118,7 +118,15 @@ def heat_map(report: Report) -> "go.Figure":
     return figure
 
 
-def _figure(title: str) -> "go.Figure":
+def blank_figure(title: str) -> "go.Figure":
+    """Return a figure of nothing but its title, as all of a page look.
+
+    **Example**
+
+    ```python
+    figure = blank_figure("digits/mlp").add_scatter(x=[1, 2], y=[3, 4])
+    ```
+    """
     import plotly.graph_objects as go
 
     return go.Figure(
@@ -138,29 +146,25 @@ def _thinned(curve: LossCurve) -> LossCurve:
     return curve._replace(**parts)
 
 
-def _style(number: int) -> dict[str, Any]:
+def line_style(number: int) -> dict[str, Any]:
+    """Return the colour and the dash of the line of an optimizer's number.
+
+    **Example**
+
+    ```python
+    go.Scatter(x=rates, y=scores, line=line_style(0))
+    ```
+    """
     dash = DASHES[number // len(COLOURS) % len(DASHES)]
-    return {"color": COLOURS[number % len(COLOURS)], "dash": dash, "width": 2}
+    return {"color": colour_of(number), "dash": dash, "width": 2}
 
 
 def _traces(curve: LossCurve) -> "list[go.Scatter]":
     """Return a curve and its band, which the legend hides and shows together."""
     import plotly.graph_objects as go
 
-    style = _style(curve.number) | ({"dash": "dash", "width": 1.5} if curve.second else {})
+    style = line_style(curve.number) | ({"dash": "dash", "width": 1.5} if curve.second else {})
     style |= {"width": 4} if curve.ours else {}
-    red, green, blue = (int(style["color"][place : place + 2], 16) for place in (1, 3, 5))
-    band = go.Scatter(
-        x=_there_and_back(curve.steps),
-        y=np.concatenate([curve.high, curve.low[::-1]]).astype(np.float32),
-        legendgroup=curve.label,
-        showlegend=False,
-        fill="toself",
-        fillcolor=f"rgba({red}, {green}, {blue}, {0.2 if curve.ours else 0.07})",
-        line={"width": 0},
-        hoverinfo="skip",
-        mode="lines",
-    )
     line = go.Scatter(
         x=curve.steps,
         y=curve.middle.astype(np.float32),
@@ -170,7 +174,38 @@ def _traces(curve: LossCurve) -> "list[go.Scatter]":
         mode="lines",
         hovertemplate="%{x:.6g}: %{y:.3g}",
     )
-    return [band, line]
+    opacity = 0.2 if curve.ours else 0.07
+    return [
+        band(curve.steps, curve.low, curve.high, curve.label, style["color"], opacity),
+        line,
+    ]
+
+
+def band(
+    axis: np.ndarray, low: np.ndarray, high: np.ndarray, label: str, colour: str, opacity: float
+) -> "go.Scatter":
+    """Return the band of the line that has this label, with which the legend hides it.
+
+    **Example**
+
+    ```python
+    figure.add_trace(band(rates, low, high, "learned", "#D55E00", 0.2))
+    ```
+    """
+    import plotly.graph_objects as go
+
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return go.Scatter(
+        x=_there_and_back(axis),
+        y=np.concatenate([high, low[::-1]]).astype(np.float32),
+        legendgroup=label,
+        showlegend=False,
+        fill="toself",
+        fillcolor=f"rgba({red}, {green}, {blue}, {opacity})",
+        line={"width": 0},
+        hoverinfo="skip",
+        mode="lines",
+    )
 
 
 def _axis_switch(curves: Sequence[LossCurve]) -> dict[str, Any]:
@@ -228,7 +263,7 @@ def _steps(log_speed_ups: Float64[np.ndarray, " pairs"], label: str, number: int
     return go.Scatter(
         x=2.0**values,
         y=at_least,
-        line={**_style(number), "shape": "vh"},
+        line={**line_style(number), "shape": "vh"},
         mode="lines",
         name=label,
         hovertemplate="%{x:.3g}x or more: %{y:.0%}",

@@ -9,6 +9,7 @@ import numpy as np
 from lopt.evaluation.cell import Cell
 from lopt.evaluation.failures import Failure
 from lopt.evaluation.report import LEARNED, Report, ReportError
+from lopt.evaluation.robustness import is_from_all_rates
 
 Named = TypeVar("Named", Cell, Failure)
 
@@ -39,14 +40,20 @@ def merged(reports: Mapping[str, Report]) -> Report:
     for complaint in _complaints(named):
         raise ReportError(f"These reports cannot be compared: {complaint}.")
     first = next(iter(named.values()))
-    targets = [name for name in first.targets if all(name in r.targets for r in named.values())]
+    targets = [name for name in _all(first) if all(name in _all(r) for r in named.values())]
     cells: dict[tuple[str, str], Cell] = {}
     for report in named.values():
         cells |= {_place(cell): cell for cell in report.cells if _place(cell) not in cells}
     optimizers = dict.fromkeys(name for report in named.values() for name in report.ours)
-    optimizers |= dict.fromkeys(name for report in named.values() for name in report.optimizers)
+    optimizers |= dict.fromkeys(cell.optimizer for one in named.values() for cell in one.cells)
     return Report(
-        cells=tuple(cells[target, name] for target in targets for name in optimizers),
+        cells=tuple(
+            cells[target, name]
+            for target in targets
+            for name in optimizers
+            # Where optimizers begin at all rates, one that is compared elsewhere may lack.
+            if (target, name) in cells
+        ),
         facts={key: value for report in named.values() for key, value in report.facts.items()},
         failures=tuple(dict.fromkeys(_failures(named, targets))),
     )
@@ -98,7 +105,8 @@ def _pair_complaints(one: Report, other: Report) -> Iterator[str]:
     if seeds[0] != seeds[1]:
         yield f"have {seeds[0]} and {seeds[1]} seeds"
         return
-    for target in common:
+    apart = [name for name in one.robustness_targets if name in other.robustness_targets]
+    for target in (*common, *apart):
         mine, theirs = (
             next(cell for cell in report.cells if cell.target == target) for report in (one, other)
         )
@@ -122,11 +130,12 @@ def _cell_complaints(one: Cell, other: Cell) -> Iterator[str]:
 
 
 def _baseline_complaints(reports: Mapping[str, Report]) -> Iterator[str]:
-    swept: dict[str, tuple[str, tuple[float, ...]]] = {}
+    swept: dict[tuple[str, bool], tuple[str, tuple[float, ...]]] = {}
     for name, report in reports.items():
-        for baseline in report.optimizers:
-            rates = report.of(baseline)[0].learning_rates
-            first_name, first = swept.setdefault(baseline, (name, rates))
+        for cell in report.cells:
+            rates, baseline = cell.learning_rates, cell.optimizer
+            kind = baseline, is_from_all_rates(cell.target)
+            first_name, first = swept.setdefault(kind, (name, rates))
             if rates != first:
                 yield (
                     f"{baseline} has {len(first)} learning rates in {first_name!r} "
@@ -138,9 +147,13 @@ def _failures(reports: Mapping[str, Report], targets: Sequence[str]) -> Iterator
     for name, report in reports.items():
         yield from report.failures
         for other in reports.values():
-            for target in other.targets:
-                if target not in targets and target not in report.targets:
+            for target in _all(other):
+                if target not in targets and target not in _all(report):
                     yield Failure(target, name, "is not in this report")
+
+
+def _all(report: Report) -> tuple[str, ...]:
+    return (*report.targets, *report.robustness_targets)
 
 
 def _place(cell: Cell) -> tuple[str, str]:

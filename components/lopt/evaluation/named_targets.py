@@ -7,6 +7,7 @@ from lopt.catalogue import instances
 from lopt.datasets import DataSet
 from lopt.evaluation.drawn_problem import DrawnProblem
 from lopt.evaluation.image_network import ImageNetwork
+from lopt.evaluation.robustness import FROM_ALL_RATES, named_for_all_rates, trained_on
 from lopt.evaluation.target import Target
 
 Named = TypeVar("Named", ImageNetwork, DrawnProblem)
@@ -22,7 +23,8 @@ def targets(
     """Return the targets of these names, in their order.
 
     A name is that of a data set and of a network on it, "digits/mlp", or of a problem without
-    one, "papers/rosenbrock".
+    one, "papers/rosenbrock". Before either may stand "initial_rates/": every optimizer begins at
+    all of `INITIAL_LEARNING_RATES` there.
 
     Raises `ValueError` before any work for names that are unknown, for data sets that are not
     among the given ones and for images that a network cannot take: all of them at once.
@@ -35,20 +37,25 @@ def targets(
     ```
     """
     networks, problems = networks_by_name(), problems_by_name()
-    on_images = [name for name in names if name not in problems]
+    on_images = [name for name in names if trained_on(name) not in problems]
     if unknown := [name for name in on_images if _network(name) not in networks]:
         raise ValueError(
             f"There are no targets called {', '.join(unknown)}; known: {', '.join(problems)}, and "
-            f"<data set>/<network> with the networks {', '.join(networks)}."
+            f"<data set>/<network> with the networks {', '.join(networks)}; before each may stand "
+            f"{FROM_ALL_RATES}."
         )
     refusals = [_refusal(name, networks[_network(name)], data_sets) for name in on_images]
     if wrong := [refusal for refusal in refusals if refusal]:
         raise ValueError("\n".join(wrong))
-    return tuple(
-        problems[name].target(steps, record_every)
-        if name in problems
+    found = (
+        problems[trained_on(name)].target(steps, record_every)
+        if trained_on(name) in problems
         else networks[_network(name)].on(data_sets[_data_set(name)], steps, record_every)
         for name in names
+    )
+    return tuple(
+        target if name == target.name else named_for_all_rates(target)
+        for name, target in zip(names, found, strict=True)
     )
 
 
@@ -62,7 +69,9 @@ def data_sets_of(names: Sequence[str]) -> tuple[str, ...]:
     ```
     """
     problems = problems_by_name()
-    return tuple(dict.fromkeys(_data_set(name) for name in names if name not in problems))
+    return tuple(
+        dict.fromkeys(_data_set(name) for name in names if trained_on(name) not in problems)
+    )
 
 
 def networks_by_name() -> dict[str, ImageNetwork]:
@@ -121,8 +130,8 @@ def _refusal(name: str, network: ImageNetwork, data_sets: Mapping[str, DataSet])
 
 
 def _data_set(name: str) -> str:
-    return name.partition("/")[0]
+    return trained_on(name).partition("/")[0]
 
 
 def _network(name: str) -> str:
-    return name.partition("/")[2]
+    return trained_on(name).partition("/")[2]

@@ -6,17 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lopt.evaluation.interactive import heat_map, loss_plot, profile_plot, speed_up_plot
+from lopt.evaluation.interactive_rates import rates_plot
 from lopt.evaluation.measures import AREA, REFERENCE, SPEED_UP
 from lopt.evaluation.overview import overview_table
 from lopt.evaluation.report import Report
+from lopt.evaluation.robustness import over_rates, robustness
 from lopt.evaluation.tables import (
     Table,
     difference_table,
     divergence_table,
     reaching_table,
+    robustness_table,
     score_table,
 )
-from lopt.evaluation.words import missing, summary, tuning, verdicts
+from lopt.evaluation.words import ROBUSTNESS, missing, summary, tuning, verdicts
 from lopt.web_page import details, document, note, numbers
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ AREA_WORDS = (
     "2 is what a diverged trajectory counts; lower is better. Intervals are of 95 %, by bootstrap "
     "over seeds, which are paired in differences; every target weighs the same."
 )
+ROBUSTNESS_TITLE = "Robustness over initial learning rates"
 SPEED_WORDS = (
     f"Speed-up over {REFERENCE} is what makes targets comparable: by how many times fewer steps a "
     f"trajectory reaches the final loss of {REFERENCE} at its best rate for the target, at the "
@@ -63,6 +67,7 @@ def report_page(report: Report, more: Mapping[str, str]) -> str:
         *_overview(report),
         *_speed(report),
         *_curves(report),
+        *_robustness(report),
         "<h2 id='divergence'>Divergence</h2>",
         note(
             "Of all pairs of a target and a seed. A trajectory diverges when a recorded loss is "
@@ -84,8 +89,10 @@ def _title(report: Report) -> str:
 
 def _head(report: Report) -> str:
     trained = sum(cell.diverged.size for cell in report.cells)
+    apart = len(report.robustness_targets)
     counts = {
         "targets": len(report.targets),
+        **({"targets from all rates": apart} if apart else {}),
         "optimizers": len(report.optimizers),
         "seeds": report.cells[0].seeds,
         "trainings in all": trained,
@@ -94,6 +101,7 @@ def _head(report: Report) -> str:
         "overview": "All targets together",
         "speed": "Speed-up",
         "curves": "Curves",
+        **({"robustness": ROBUSTNESS_TITLE} if report.robustness_targets else {}),
         "divergence": "Divergence",
         "scores": "All scores",
         "facts": "Where this comes from",
@@ -147,6 +155,17 @@ def _curves(report: Report) -> Iterator[str]:
     )
     for target in report.targets:
         yield _plot(loss_plot(report, target))
+
+
+def _robustness(report: Report) -> Iterator[str]:
+    if not report.robustness_targets:
+        return
+    cells = report.from_all_rates
+    yield f"<h2 id='robustness'>{ROBUSTNESS_TITLE}</h2>"
+    yield note(ROBUSTNESS)
+    for target in report.robustness_targets:
+        yield _plot(rates_plot(report, target))
+    yield html_table(robustness_table(robustness(cells), over_rates(cells)))
 
 
 def _scores(report: Report) -> Iterator[str]:

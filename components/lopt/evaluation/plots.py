@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lopt.evaluation.colours import COLOURS, colour_of, marker_of
 from lopt.evaluation.loss_curves import LossCurve, loss_curves
 from lopt.evaluation.measures import AREA, REFERENCE, SPEED_UP, SPEED_UP_IN_SECONDS, unit
+from lopt.evaluation.rate_plots import rates_figure
 from lopt.evaluation.report import Report
 from lopt.evaluation.scores import MEAN, Score
 from lopt.evaluation.texts import name
@@ -20,16 +22,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's, which people with any kind of colour vision tell apart."""
-
-
-MARKERS = ("", "o", "s", "^")
-"""What tells lines apart once the colours are used up, a colour after another having the next."""
-
 
 def write_plots(report: Report, directory: Path) -> tuple[Path, ...]:
     """Write a PNG for each target, one with all scores and one with the speed-ups over Adam.
+
+    And one for each target on which optimizers begin at all rates: the scores against them.
 
     Returns where they are; without Adam there are no speed-ups.
 
@@ -43,6 +40,10 @@ def write_plots(report: Report, directory: Path) -> tuple[Path, ...]:
     figures = {
         f"loss_{target.replace('/', '_')}.png": loss_figure(report, target)
         for target in report.targets
+    }
+    figures |= {
+        f"{target.replace('/', '_')}.png": rates_figure(report, target)
+        for target in report.robustness_targets
     }
     figures["scores.png"] = score_figure(report)
     if SPEED_UP in report.measures:
@@ -172,8 +173,8 @@ def plot_curve(axes: "Axes", curve: LossCurve, colour: str | None = None) -> Non
         plot_curve(axes, curve)
     ```
     """
-    marker = MARKERS[_round(curve.number)] if colour is None else ""
-    colour = colour or COLOURS[curve.number % len(COLOURS)]
+    marker = marker_of(curve.number) if colour is None else ""
+    colour = colour or colour_of(curve.number)
     style = "--" if curve.second else "-"
     (line,) = axes.plot(curve.steps, curve.middle, style, color=colour, label=curve.label)
     line.set(linewidth=2.8 if curve.ours else 1.4, zorder=3 if curve.ours else 2)
@@ -181,10 +182,6 @@ def plot_curve(axes: "Axes", curve: LossCurve, colour: str | None = None) -> Non
     if not curve.second:
         alpha = 0.2 if curve.ours else 0.08
         axes.fill_between(curve.steps, curve.low, curve.high, color=colour, alpha=alpha, lw=0)
-
-
-def _round(number: int) -> int:
-    return number // len(COLOURS) % len(MARKERS)
 
 
 def _heat_map(

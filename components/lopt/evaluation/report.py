@@ -5,7 +5,7 @@ import functools
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lopt.evaluation.cell import Cell
@@ -18,13 +18,15 @@ from lopt.evaluation.report_files import (
     DIFFERENCES,
     DIVERGENCES,
     REACHINGS,
+    ROBUSTNESS,
     SCORES,
     Contents,
     ReportError,
-    Tables,
+    Row,
     read_directory,
     write_directory,
 )
+from lopt.evaluation.robustness import is_from_all_rates, robustness
 from lopt.evaluation.scores import Difference, Score, difference, score, slices
 
 __all__ = ["Report", "ReportError"]
@@ -36,6 +38,9 @@ LEARNED = "learned"
 @dataclasses.dataclass(frozen=True, eq=False)
 class Report:
     """The cells of an evaluation, every optimizer on every target with the same seeds.
+
+    Targets that are called "initial_rates/...", on which optimizers begin at all rates, stand
+    apart: `from_all_rates` are their cells, and nothing else here is about them.
 
     Raises `ReportError` if that is not so: then no scores could be compared.
 
@@ -58,15 +63,30 @@ class Report:
         for complaint in _complaints(self):
             raise ReportError(f"No report can be made of these cells: {complaint}.")
 
+    @functools.cached_property
+    def compared(self) -> tuple[Cell, ...]:
+        """The cells on which optimizers are compared, each at its default or its best rates."""
+        return tuple(cell for cell in self.cells if not is_from_all_rates(cell.target))
+
+    @functools.cached_property
+    def from_all_rates(self) -> tuple[Cell, ...]:
+        """The cells in which every optimizer begins at all rates: its robustness over them."""
+        return tuple(cell for cell in self.cells if is_from_all_rates(cell.target))
+
     @property
     def targets(self) -> tuple[str, ...]:
-        """The names of the targets, in the order of the evaluation."""
-        return tuple(dict.fromkeys(cell.target for cell in self.cells))
+        """The names of the targets of `compared`, in the order of the evaluation."""
+        return _targets(self.compared)
+
+    @property
+    def robustness_targets(self) -> tuple[str, ...]:
+        """The names of the targets of `from_all_rates`, in the order of the evaluation."""
+        return _targets(self.from_all_rates)
 
     @property
     def optimizers(self) -> tuple[str, ...]:
-        """The names of the optimizers, in the order of the evaluation."""
-        return tuple(dict.fromkeys(cell.optimizer for cell in self.cells))
+        """The names of the optimizers of `compared`, in the order of the evaluation."""
+        return _optimizers(self.compared)
 
     @property
     def ours(self) -> tuple[str, ...]:
@@ -117,7 +137,7 @@ class Report:
                 f"No optimizer is called {optimizer!r} in this report; there are: "
                 f"{', '.join(self.optimizers)}."
             )
-        by_target = {cell.target: cell for cell in self.cells if cell.optimizer == optimizer}
+        by_target = {cell.target: cell for cell in self.compared if cell.optimizer == optimizer}
         return tuple(by_target[target] for target in self.targets)
 
     def only(self, prefix: str) -> "Report":
@@ -126,7 +146,7 @@ class Report:
         Raises `ReportError`, naming the targets there are, if there is none.
         """
         if prefix not in self._parts:
-            cells = tuple(cell for cell in self.cells if cell.target.startswith(prefix))
+            cells = tuple(cell for cell in self.compared if cell.target.startswith(prefix))
             if not cells:
                 raise ReportError(
                     f"No target's name begins with {prefix!r}; there are: "
@@ -169,7 +189,7 @@ class Report:
 
         Adam has its best rate for each target, and seeds are paired. Nothing without Adam.
         """
-        adam = references(self.cells)
+        adam = references(self.compared)
         return tuple(
             row
             for optimizer in self.optimizers
@@ -192,7 +212,7 @@ class Report:
         nothing is done; raises `ReportError` if anything else is there.
         """
         contents = Contents(self.cells, self.facts, self.failures, self.digest)
-        tables: Tables = {
+        tables: dict[str, Sequence[Row]] = {
             SCORES: [row for measure in self.measures for row in self.scores(measure)],
             DIFFERENCES: [
                 row
@@ -203,12 +223,14 @@ class Report:
             REACHINGS: self.reachings(),
             DIVERGENCES: self.divergences(),
         }
+        if self.from_all_rates:
+            tables[ROBUSTNESS] = robustness(self.from_all_rates)
         return write_directory(directory, contents, tables)
 
     @functools.cached_property
     def _measured(self) -> dict[str, tuple[Cell, ...]]:
         """The cells of each optimizer, with what is measured by comparing them with Adam's."""
-        by_place = {(cell.optimizer, cell.target): cell for cell in with_speed_ups(self.cells)}
+        by_place = {(cell.optimizer, cell.target): cell for cell in with_speed_ups(self.compared)}
         return {
             optimizer: tuple(by_place[optimizer, target] for target in self.targets)
             for optimizer in self.optimizers
@@ -256,19 +278,32 @@ def _divergences_of_one(cells: tuple[Cell, ...]) -> Iterator[Divergence]:
         yield divergence(cells, EVERY_RATE)
 
 
+def _targets(cells: Sequence[Cell]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(cell.target for cell in cells))
+
+
+def _optimizers(cells: Sequence[Cell]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(cell.optimizer for cell in cells))
+
+
 def _complaints(report: Report) -> Iterator[str]:
     if not report.cells:
         yield "there are none"
-    pairs = [(cell.target, cell.optimizer) for cell in report.cells]
-    if sorted(pairs) != sorted(itertools.product(report.targets, report.optimizers)):
-        yield "every optimizer must be there on every target, and once"
     if len({cell.seeds for cell in report.cells}) > 1:
         yield "they do not have the same number of seeds"
-    if len({(cell.optimizer, cell.learning_rates) for cell in report.cells}) > len(
-        report.optimizers
-    ):
+    yield from _gaps(report.compared)
+    yield from _gaps(report.from_all_rates)
+
+
+def _gaps(cells: Sequence[Cell]) -> Iterator[str]:
+    """Say why these cells are no grid of targets and optimizers, if they are none."""
+    targets, optimizers = _targets(cells), _optimizers(cells)
+    pairs = [(cell.target, cell.optimizer) for cell in cells]
+    if sorted(pairs) != sorted(itertools.product(targets, optimizers)):
+        yield "every optimizer must be there on every target, and once"
+    if len({(cell.optimizer, cell.learning_rates) for cell in cells}) > len(optimizers):
         yield "an optimizer must have the same learning rates on every target"
-    if len({(cell.target, cell.steps.tobytes()) for cell in report.cells}) > len(report.targets):
+    if len({(cell.target, cell.steps.tobytes()) for cell in cells}) > len(targets):
         yield "a target must have the same recorded steps for every optimizer"
-    if len({(cell.target, *sorted(cell.metrics)) for cell in report.cells}) > len(report.targets):
+    if len({(cell.target, *sorted(cell.metrics)) for cell in cells}) > len(targets):
         yield "a target must have the same metrics for every optimizer"

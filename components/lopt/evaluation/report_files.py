@@ -20,6 +20,7 @@ from lopt.evaluation.report_tables import (
     rows_table,
     times_table,
 )
+from lopt.evaluation.robustness import RateScore
 from lopt.evaluation.scores import Difference, Score
 
 FORMAT = 2
@@ -29,10 +30,12 @@ SCORES, DIFFERENCES = "scores.parquet", "differences.parquet"
 REACHINGS, DIVERGENCES = "reachings.parquet", "divergences.parquet"
 """What follows from it."""
 FILES = (CURVES, FINALS, TIMES, SCORES, DIFFERENCES, REACHINGS, DIVERGENCES)
+ROBUSTNESS = "robustness.parquet"
+"""Where optimizers began at all rates on some target."""
 MANIFEST = "report.json"
 
 
-Row = Score | Difference | Reaching | Divergence
+Row = Score | Difference | Reaching | Divergence | RateScore
 Tables = Mapping[str, Sequence[Row]]
 """The rows of each file of what follows from what was measured."""
 
@@ -66,7 +69,7 @@ def write_directory(directory: Path, contents: Contents, tables: Tables) -> Path
     aside.mkdir(parents=True)
     try:
         _write_tables(aside, contents.cells, tables)
-        _write_manifest(aside, contents)
+        _write_manifest(aside, contents, _files(ROBUSTNESS in tables))
         return _renamed(aside, directory, digest)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -94,12 +97,16 @@ def read_directory(directory: Path) -> Contents:
     import pandas as pd
 
     manifest = _read_manifest(directory)
-    for name in FILES:
+    for name in _files(ROBUSTNESS in manifest["files"]):
         if _file_digest(directory / name) != manifest["files"].get(name):
             raise ReportError(f"{directory / name} is not what was written. Make the report again.")
     tables = [pd.read_parquet(directory / name) for name in (CURVES, FINALS, TIMES)]
     failures = tuple(Failure(**failure) for failure in manifest["failures"])
     return Contents(cells_from_tables(*tables), manifest["facts"], failures, manifest["digest"])
+
+
+def _files(with_robustness: bool) -> tuple[str, ...]:
+    return (*FILES, ROBUSTNESS) if with_robustness else FILES
 
 
 def _same_report(directory: Path, digest: str) -> Path:
@@ -123,13 +130,13 @@ def _write_tables(directory: Path, cells: Sequence[Cell], tables: Tables) -> Non
         table.to_parquet(directory / name, compression="zstd", index=False)
 
 
-def _write_manifest(directory: Path, contents: Contents) -> None:
+def _write_manifest(directory: Path, contents: Contents, files: Sequence[str]) -> None:
     manifest = {
         "format": FORMAT,
         "digest": contents.digest,
         "facts": dict(contents.facts),
         "failures": [dataclasses.asdict(failure) for failure in contents.failures],
-        "files": {name: _file_digest(directory / name) for name in FILES},
+        "files": {name: _file_digest(directory / name) for name in files},
     }
     text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
     (directory / MANIFEST).write_text(text, encoding="utf-8")

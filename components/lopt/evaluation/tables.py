@@ -7,9 +7,11 @@ import numpy as np
 
 from lopt.evaluation.divergence import Divergence
 from lopt.evaluation.reaching import Reaching
+from lopt.evaluation.robustness import RateScore, Robustness
 from lopt.evaluation.scores import Difference, Score
 from lopt.evaluation.texts import (
     RATE,
+    area_text,
     difference_text,
     interval_text,
     name,
@@ -108,6 +110,35 @@ def divergence_table(divergences: Sequence[Divergence]) -> Table:
     return Table(columns, rows)
 
 
+def robustness_table(scores: Sequence[RateScore], together: Sequence[Robustness]) -> Table:
+    """Return a row for each optimizer on each target: its scores over the rates, and at each.
+
+    A cell reads "-1.250 [-1.402, -1.103]": mean over the seeds and its interval.
+
+    **Example**
+
+    ```python
+    cells = report.from_all_rates
+    robustness_table(robustness(cells), over_rates(cells)).rows[0]
+    ```
+    """
+    rates = sorted({row.learning_rate for row in scores})
+    at = {(row.target, row.optimizer, row.learning_rate): _rate_text(row) for row in scores}
+    rows = tuple(
+        (
+            one.target,
+            one.optimizer,
+            area_text(one.mean, one.low, one.high),
+            f"{_rate_text(one.worst)} at {one.worst.learning_rate:g}",
+            part_text(one.diverged, one.trajectories),
+            *(at.get((one.target, one.optimizer, rate), "") for rate in rates),
+        )
+        for one in together
+    )
+    columns = ("target", "optimizer", "mean over the rates", "worst", "diverged")
+    return Table((*columns, *(f"from {rate:g}" for rate in rates)), rows)
+
+
 def _table(cells: Mapping[tuple[str, str], str]) -> Table:
     columns = dict.fromkeys(column for _, column in cells)
     targets = dict.fromkeys(target for target, _ in cells)
@@ -130,3 +161,7 @@ def _total(rows: Sequence[Reaching]) -> str:
 def _score_text(score: Score) -> str:
     text = interval_text(score) + rate_text(score)
     return text + (f", {score.diverged} diverged" if score.diverged else "")
+
+
+def _rate_text(row: RateScore) -> str:
+    return area_text(row.score, row.low, row.high)

@@ -1,7 +1,7 @@
 """Names and numbers of a report as text, the same in a terminal, in Markdown and on a page."""
 
 from lopt.evaluation.choices import DEFAULT, SINGLE, TUNED
-from lopt.evaluation.measures import SPEED_UP, SPEED_UP_IN_SECONDS
+from lopt.evaluation.measures import AREA, SPEED_UP, SPEED_UP_IN_SECONDS
 from lopt.evaluation.scores import Difference, Score
 
 _FIRST_BY_POWERS_OF_TEN = 1e6
@@ -58,8 +58,19 @@ def interval_text(row: Score | Difference) -> str:
     interval_text(score)  # "-1.250 [-1.402, -1.103]"
     ```
     """
-    value, low, high = (value_text(row.measure, one) for one in (row.value, row.low, row.high))
-    return f"{value} [{low}, {high}]"
+    return _interval(row.measure, row.value, row.low, row.high)
+
+
+def area_text(value: float, low: float, high: float) -> str:
+    """Write an area with its interval.
+
+    **Example**
+
+    ```python
+    area_text(-1.25, -1.402, -1.103)  # "-1.250 [-1.402, -1.103]"
+    ```
+    """
+    return _interval(AREA, value, low, high)
 
 
 def difference_text(row: Difference) -> str:
@@ -84,3 +95,8 @@ def part_text(part: int, whole: int) -> str:
     ```
     """
     return f"{part} of {whole}"
+
+
+def _interval(measure: str, *values: float) -> str:
+    value, low, high = (value_text(measure, one) for one in values)
+    return f"{value} [{low}, {high}]"

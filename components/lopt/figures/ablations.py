@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lopt.evaluation.choices import choices
+from lopt.evaluation.colours import COLOURS
 from lopt.evaluation.measures import AREA
-from lopt.evaluation.plots import COLOURS, plot_curve
+from lopt.evaluation.plots import plot_curve
 from lopt.evaluation.report import Report
 from lopt.evaluation.report_tables import curves_table, finals_table, rows_table
 from lopt.evaluation.scores import MEAN, Difference

@@ -1,23 +1,17 @@
 """How much an optimizer minds at which learning rate it begins: the paper's figure 5."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from lopt.evaluation.cell import Cell
 from lopt.evaluation.measures import CEILING
-from lopt.evaluation.plots import COLOURS
-from lopt.evaluation.report_tables import curves_table
+from lopt.evaluation.rate_curves import rate_curve
+from lopt.evaluation.rate_plots import label_rates, plot_rates
+from lopt.evaluation.report_tables import curves_table, rows_table
 from lopt.evaluation.robustness import RateScore, robustness
 from lopt.evaluation.tables import Table
 from lopt.figures.drawn import Drawn
 from lopt.figures.panels import legend_below, panel_title, panels
 from lopt.figures.training_curves import NO_WORDS
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
 
 CAPTION = (
     "Mean over inner steps and seeds of log10(loss / first loss), from -6 to {ceiling:g} (what a "
@@ -51,44 +45,19 @@ def initial_rates(cells: Sequence[Cell], title: str, words: Mapping[str, str] = 
     figure, axes = panels(len(targets), width=6.0)
     for panel, target in zip(axes, targets, strict=True):
         for number, optimizer in enumerate(optimizers):
-            _plot(
-                panel, [r for r in rows if (r.target, r.optimizer) == (target, optimizer)], number
-            )
+            mine = [row for row in rows if (row.target, row.optimizer) == (target, optimizer)]
+            plot_rates(panel, rate_curve(mine, number, ours=number == 0))
+        label_rates(panel)
         panel.set_title(panel_title(target, words), fontsize="medium")
-        panel.set_xscale("log")
-        panel.set_xlabel("initial learning rate")
-        panel.set_ylabel("mean log10(loss / initial loss)")
-        panel.grid(visible=True, alpha=0.3)
     figure.suptitle(title)
     legend_below(figure)
     return Drawn(
         title=title,
         caption=CAPTION.format(ceiling=CEILING, seeds=cells[0].seeds),
         figure=figure,
-        tables={"robustness": _frame(rows), "curves": curves_table(cells)},
+        tables={"robustness": rows_table(rows), "curves": curves_table(cells)},
         summary=_summary(rows),
     )
-
-
-def _plot(axes: "Axes", rows: Sequence[RateScore], number: int) -> None:
-    ordered = sorted(rows, key=lambda row: row.learning_rate)
-    rates, scores, low, high = np.array(
-        [(row.learning_rate, row.score, row.low, row.high) for row in ordered]
-    ).T
-    colour = COLOURS[number % len(COLOURS)]
-    first = number == 0
-    axes.plot(
-        rates, scores, "o-", color=colour, ms=4, lw=2.6 if first else 1.4, label=rows[0].optimizer
-    )
-    axes.fill_between(rates, low, high, color=colour, alpha=0.2 if first else 0.1, lw=0)
-    lost = np.array([row.diverged > 0 for row in ordered])
-    axes.plot(rates[lost], scores[lost], "x", color=colour, ms=11, mew=2.2)
-
-
-def _frame(rows: Sequence[RateScore]) -> "pd.DataFrame":
-    import pandas as pd
-
-    return pd.DataFrame(rows, columns=RateScore._fields)
 
 
 def _summary(rows: Sequence[RateScore]) -> Table:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float64
 
-from lopt.evaluation.plots import COLOURS
+from lopt.evaluation.colours import colour_of
 from lopt.evaluation.tables import Table
 from lopt.figures.drawn import Drawn
 from lopt.figures.panels import legend_below, panels, plain_logarithms
@@ -84,7 +84,7 @@ def _plot(
     label: str,
 ) -> None:
     low, middle, high = _quartiles(values)
-    colour = COLOURS[number % len(COLOURS)]
+    colour = colour_of(number)
     axes.plot(sizes, middle, "o-", color=colour, ms=4, lw=2.6 if number == 0 else 1.4, label=label)
     axes.fill_between(sizes, low, high, color=colour, alpha=0.2, lw=0)
 

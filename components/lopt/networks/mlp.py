@@ -1,5 +1,7 @@
 """Fully connected networks."""
 
+import math
+
 import equinox as eqx
 import jax
 from jaxtyping import Array, Float, Key
@@ -49,3 +51,24 @@ class MLP(eqx.Module):
         for layer in self.layers[:-1]:
             units = FUNCTIONS[self.activation](layer(units))
         return self.layers[-1](units)
+
+
+def image_mlp(
+    shape: tuple[int, int, int],
+    classes: int,
+    *,
+    hidden: tuple[int, ...],
+    activation: str = "relu",
+    initialization: str = "he",
+    key: Key[Array, ""],
+) -> MLP:
+    """Return a network with these hidden layers for images of this shape.
+
+    **Example**
+
+    ```python
+    network = image_mlp((8, 8, 1), 10, hidden=(32, 32), key=jax.random.key(0))
+    ```
+    """
+    widths = (math.prod(shape), *hidden, classes)
+    return MLP(widths, activation=activation, initialization=initialization, key=key)

@@ -45,6 +45,15 @@ def make_cell() -> Callable[..., Cell]:
 
 
 @pytest.fixture
+def with_rates(report: Report, make_cell: Callable[..., Cell]) -> Report:
+    """The report, and how each of its optimizers does from two initial rates on a target."""
+    rates, target = (1e-6, 1e-1), "initial_rates/digits/mlp"
+    cells = [make_cell(target, name, rates, 7 + i) for i, name in enumerate(report.optimizers)]
+    cells[2].losses[1, :2, 3:] = np.inf
+    return Report((*report.cells, *cells), report.facts)
+
+
+@pytest.fixture
 def report(make_cell: Callable[..., Cell]) -> Report:
     """Three targets, an optimizer without a sweep and two with one; one trajectory diverged."""
     sweeps = {"learned": (1e-3,), "SGD": (0.01, 0.1), "Adam": (0.001, 0.01, 0.1)}

@@ -38,3 +38,10 @@ def test_the_order_is_kept_and_of_nothing_nothing_is_left(make_cell):
     cells = [make_cell(target, "X", RATES, 0) for target in "cab"]
     assert comparable(cells) == tuple(cells)
     assert comparable([]) == ()
+
+
+def test_a_failure_where_optimizers_begin_at_all_rates_costs_nothing_elsewhere(make_cell):
+    names = [f"initial_rates/{target}" for target in "ab"]
+    failed = {f"{name}Y" for name in names}
+    targets, optimizers, number = left(make_cell, [*"ab", *names], "XYZ", failed)
+    assert (targets, optimizers, number) == ({*"ab", *names}, set("XYZ"), 6 + 4)

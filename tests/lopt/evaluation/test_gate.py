@@ -79,6 +79,18 @@ def test_a_baseline_that_lacks_in_a_target_that_is_compared_decides_nothing():
     assert ruling((0.6, 0.6), (0.2, 0.2), failures=[failure]).promoted
 
 
+def test_robustness_over_initial_rates_decides_nothing():
+    lost = Failure("initial_rates/networks", "new", "out of memory")
+    good = report((0.6, 0.6), (0.2, 0.2), [lost])
+    rates = {"learning_rates": (1e-6, 1e-5)}
+    apart = []
+    for name, decades in (("new", -0.3), ("old", 0.2)):
+        found = cell("initial_rates/bowls", name, decades)
+        apart.append(dataclasses.replace(found, losses=found.losses.repeat(2, axis=0), **rates))
+    worse = dataclasses.replace(good, cells=(*good.cells, *apart))
+    assert rule(worse, "new", "old", 0.05).promoted
+
+
 def test_an_optimizer_that_is_not_in_the_report_is_named():
     with pytest.raises(ReportError, match="'newest'"):
         rule(report((0.2, 0.2), (0.2, 0.2)), "newest", "old", 0.1)

@@ -147,3 +147,33 @@ def test_names_that_are_taken_are_refused(report):
     both = merged({"one": report, "two": again(report)})
     with pytest.raises(ReportError, match="'one' is in 'both' and in 'one'"):
         merged({"both": both, "one": again(report)})
+
+
+def test_robustness_over_initial_rates_is_merged_with_the_rest(with_rates):
+    both = merged({"one": with_rates, "two": again(with_rates)})
+    assert both.robustness_targets == with_rates.robustness_targets
+    assert [cell.optimizer for cell in both.from_all_rates] == ["one", "two", "SGD", "Adam"]
+    assert both.failures == ()
+
+
+def test_robustness_that_one_report_lacks_is_left_out_and_named(report, with_rates):
+    both = merged({"one": with_rates, "two": again(report)})
+    assert both.robustness_targets == ()
+    assert both.scores("area") == merged({"one": report, "two": again(report)}).scores("area")
+    assert both.failures == (Failure("initial_rates/digits/mlp", "two", "is not in this report"),)
+
+
+def test_robustness_over_other_rates_or_of_other_problems_is_not_merged(with_rates):
+    def changed(change):
+        apart = tuple(map(change, with_rates.from_all_rates))
+        return dataclasses.replace(with_rates, cells=(*with_rates.compared, *apart))
+
+    for change, message in (
+        (lambda cell: cell.at(0), "has 2 learning rates in 'one' .* and 1 in 'two'"),
+        (
+            lambda cell: dataclasses.replace(cell, losses=cell.losses[:, ::-1]),
+            "begin at other losses .* on initial_rates/digits/mlp",
+        ),
+    ):
+        with pytest.raises(ReportError, match=message):
+            merged({"one": with_rates, "two": changed(change)})

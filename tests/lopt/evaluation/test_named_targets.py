@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import lopt.evaluation.targets.mlps
+import lopt.evaluation.targets.small_mlp
 from lopt.datasets import DataSet
 from lopt.datasets.manifest import Schema
 from lopt.evaluation.image_network import ImageNetwork
@@ -48,6 +48,18 @@ def test_a_target_bears_the_name_that_it_was_asked_for_by():
     assert [isinstance(target, TargetWithMemory) for target in found] == [False, False, True]
 
 
+def test_before_a_target_may_stand_that_optimizers_begin_at_all_rates():
+    names = ["stripes/softmax", "papers/rosenbrock"]
+    apart = [f"initial_rates/{name}" for name in names]
+    found = targets([*names, *apart], DATA_SETS)
+    assert [target.name for target in found] == [*names, *apart]
+    for plain, other in zip(found[:2], found[2:], strict=True):
+        assert eqx.tree_equal(dataclasses.replace(other, name=plain.name), plain)
+    assert data_sets_of(["initial_rates/digits/mlp", *apart]) == ("digits", "stripes")
+    with pytest.raises(ValueError, match="no targets called initial_rates/stripes/x; known: pap"):
+        targets(["initial_rates/stripes/x"], DATA_SETS)
+
+
 def test_only_data_sets_that_are_needed_are_asked_for():
     names = ["digits/mlp", "papers/rosenbrock", "mnist/convnet", "digits/softmax"]
     assert data_sets_of(names) == ("digits", "mnist")
@@ -79,10 +91,10 @@ def test_a_problem_is_another_one_for_every_seed(getkey):
 
 def test_a_constant_in_a_module_of_targets_is_found(monkeypatch):
     mine = ImageNetwork("mine", NETWORKS["mlp"].make)
-    monkeypatch.setattr(lopt.evaluation.targets.mlps, "MINE", mine, raising=False)
+    monkeypatch.setattr(lopt.evaluation.targets.small_mlp, "MINE", mine, raising=False)
     assert networks_by_name()["mine"] is mine
     second = ImageNetwork("mine", NETWORKS["softmax"].make)
-    monkeypatch.setattr(lopt.evaluation.targets.mlps, "SECOND", second, raising=False)
+    monkeypatch.setattr(lopt.evaluation.targets.small_mlp, "SECOND", second, raising=False)
     with pytest.raises(ValueError, match=r"Two constants .* are called 'mine'"):
         networks_by_name()
 

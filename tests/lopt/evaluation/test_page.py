@@ -8,10 +8,12 @@ import pytest
 
 from lopt.evaluation import Failure, Report
 from lopt.evaluation.interactive import POINTS, heat_map, loss_plot, profile_plot, speed_up_plot
+from lopt.evaluation.interactive_rates import rates_plot
 from lopt.evaluation.loss_curves import loss_curves
 from lopt.evaluation.merging import merged
 from lopt.evaluation.overview import overview_table
 from lopt.evaluation.page import report_page
+from lopt.evaluation.robustness import robustness
 
 LOADED = re.compile(r"<(?:script|link|img|iframe)[^>]*\b(?:src|href)\s*=", re.IGNORECASE)
 
@@ -163,3 +165,31 @@ def test_the_brightest_of_a_row_is_the_best(report):
         for row, ranks in zip(trace.y, trace.z, strict=True):
             values = [sign * value for place, value in scores.items() if place[0] == row]
             assert np.argmax(ranks) == np.argmax(values)
+
+
+def test_robustness_has_a_section_that_says_what_it_does_not_enter(report, with_rates):
+    page, without = (report_page(one, {}) for one in (with_rates, report))
+    for words in (
+        "<h2 id='robustness'>",
+        "It enters neither the overall score nor the choice of the best single rate nor the gate",
+        "from 1e-06",
+        "mean over the rates",
+        "2 of 10",
+    ):
+        assert words in page
+        assert words not in without
+    plots = 'class="plotly-graph-div"'
+    assert page.count(plots) == without.count(plots) + 1
+
+
+def test_every_optimizer_has_its_scores_in_the_colour_that_it_has_elsewhere(with_rates):
+    (target,) = with_rates.robustness_targets
+    bands, lines = (rates_plot(with_rates, target).data[place::2] for place in (0, 1))
+    curves = loss_plot(with_rates, "digits/mlp").data[1::2]
+    colours = {line.name.partition(" (")[0]: line.line.color for line in curves}
+    assert {line.name: line.line.color for line in lines} == colours
+    assert [band.legendgroup for band in bands] == [line.legendgroup for line in lines]
+    rows = robustness(with_rates.from_all_rates)
+    drawn = [score for line in lines for score in line.y]
+    np.testing.assert_allclose(drawn, [row.score for row in rows])
+    assert [line.marker.symbol for line in lines] == [("circle",) * 2] * 2 + [("circle", "x")]

@@ -44,3 +44,9 @@ def test_a_metric_that_is_missing_on_some_targets_has_a_heat_map_too(report):
         text.get_text() for text in score_figure(report, "test_accuracy").axes[0].get_xticklabels()
     ]
     assert columns == ["digits/mlp", "mean"]
+
+
+def test_scores_against_initial_rates_are_a_plot_of_their_own(report, with_rates, tmp_path):
+    names = {path.name for path in write_plots(with_rates, tmp_path / "with")}
+    without = {path.name for path in write_plots(report, tmp_path / "without")}
+    assert names - without == {"initial_rates_digits_mlp.png"}

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from lopt.evaluation import Failure, Report, ReportError
-from lopt.evaluation.report_files import FILES, MANIFEST
+from lopt.evaluation.report_files import FILES, MANIFEST, ROBUSTNESS
+from lopt.evaluation.robustness import robustness
 
 
 def test_a_report_that_is_read_equals_the_one_written(report, tmp_path):
@@ -172,3 +173,49 @@ def test_unknown_names_are_refused_with_the_known_ones(report):
         report.of("Lion")
     with pytest.raises(ReportError, match=r"'nothing'.*digits/mlp"):
         report.only("nothing")
+
+
+def test_what_begins_at_all_rates_enters_no_score_no_choice_and_no_count(report, with_rates):
+    assert with_rates.targets == report.targets
+    assert with_rates.optimizers == report.optimizers
+    assert with_rates.ours == report.ours
+    assert with_rates.measures == report.measures
+    for measure in report.measures:
+        assert with_rates.scores(measure) == report.scores(measure)
+        assert with_rates.differences("learned", measure) == report.differences("learned", measure)
+    assert with_rates.reachings() == report.reachings()
+    assert with_rates.divergences() == report.divergences()
+
+
+def test_what_begins_at_all_rates_is_written_and_read_with_a_row_for_each_rate(
+    with_rates, tmp_path
+):
+    read = Report.read(with_rates.write(tmp_path / "report"))
+    assert read.digest == with_rates.digest
+    assert read.robustness_targets == ("initial_rates/digits/mlp",)
+    assert robustness(read.from_all_rates) == robustness(with_rates.from_all_rates)
+    rows = pd.read_parquet(tmp_path / "report" / ROBUSTNESS)
+    np.testing.assert_allclose(
+        rows["score"], [row.score for row in robustness(with_rates.from_all_rates)]
+    )
+    (tmp_path / "report" / ROBUSTNESS).write_bytes(b"")
+    with pytest.raises(ReportError, match=f"{ROBUSTNESS} is not what was written"):
+        Report.read(tmp_path / "report")
+
+
+def test_a_cell_that_begins_at_all_rates_is_a_report_of_its_own(with_rates, tmp_path):
+    alone = Report(with_rates.from_all_rates[:1])
+    read = Report.read(alone.write(tmp_path / "cell"))
+    assert (read.digest, read.targets, read.optimizers) == (alone.digest, (), ())
+    assert read.cells[0].learning_rates == (1e-6, 1e-1)
+
+
+def test_cells_that_begin_at_all_rates_are_a_grid_of_their_own(with_rates, make_cell):
+    one_less = Report(with_rates.cells[:-1])
+    assert one_less.optimizers == with_rates.optimizers
+    with pytest.raises(ReportError, match="every optimizer"):
+        Report((*with_rates.cells, make_cell("initial_rates/a", "SGD", (1e-6, 1e-1), 0)))
+    names = {"initial_rates/a": (1e-6,), "initial_rates/b": (1e-5,)}
+    apart = [make_cell(target, "SGD", rates, 0) for target, rates in names.items()]
+    with pytest.raises(ReportError, match="same learning rates"):
+        Report((*with_rates.compared, *apart))

@@ -2,7 +2,8 @@
 
 from lopt.datasets import DataSet
 from lopt.evaluation.target import Target
-from lopt.evaluation.targets import convnets, mlps
+from lopt.evaluation.targets.small_mlp import SMALL
+from lopt.evaluation.targets.two_layer_convnet import TWO_LAYERS
 
 STEPS = 500
 
@@ -16,7 +17,7 @@ def digits_mlp(digits: DataSet, steps: int = STEPS, record_every: int = 10) -> T
     target = digits_mlp(prepare("digits", root))
     ```
     """
-    return mlps.SMALL.on(digits, steps, record_every)
+    return SMALL.on(digits, steps, record_every)
 
 
 def digits_convnet(digits: DataSet, steps: int = STEPS, record_every: int = 10) -> Target:
@@ -28,7 +29,7 @@ def digits_convnet(digits: DataSet, steps: int = STEPS, record_every: int = 10) 
     target = digits_convnet(prepare("digits", root))
     ```
     """
-    return convnets.TWO_LAYERS.on(digits, steps, record_every)
+    return TWO_LAYERS.on(digits, steps, record_every)
 
 
 NETWORKS = (digits_mlp, digits_convnet)

@@ -1,8 +1,8 @@
 """The small test problems that Wichrowska et al. 2017's code names: PAPER.md section 6.
 
-Its networks on images are in `mlps` and `convnets`. Left out is the MLP for ten classes, whose
-generated data have two; the other one begins here as those of the ensemble do (PAPER.md section
-5.2).
+Its networks on images are in `papers_mlps` and `papers_convnets`. Left out is the MLP for ten
+classes, whose generated data have two; the other one begins here as those of the ensemble do
+(PAPER.md section 5.2).
 """
 
 from typing import Any
