@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tasks import terminal
 from tasks.tracking import LoggedRows
-from tasks.tracking_store import is_away, without_patience
+from tasks.tracking_store import TrackingError, is_away, without_patience
 
 Row = tuple[int, Mapping[str, float]]
 FILE = "unsent_rows.jsonl"
@@ -52,7 +52,7 @@ class Outbox:
     def send_if_there(self) -> None:
         """Send all that is kept if MLflow answers, and else say that it does not.
 
-        Raises what MLflow raises where it answers and refuses the rows, which stay kept.
+        Raises `TrackingError` where it answers and refuses the rows, which stay kept.
         """
         try:
             with without_patience():
@@ -68,15 +68,33 @@ class Outbox:
             self._away = True
 
     def send(self) -> None:
-        """Send what is kept, with MLflow's own patience; raises what MLflow raises."""
+        """Send what is kept, with MLflow's own patience.
+
+        Raises `TrackingError` where MLflow answers and refuses the rows, which stay kept, and what
+        MLflow's client raises where it is away.
+        """
+        from mlflow.exceptions import MlflowException
+
         kept = self._kept()
         if kept:
             rows = [(step, one.row) for step, one in sorted(kept.items())]
-            self._logged.log(rows, {step: one.time for step, one in kept.items()})
+            try:
+                self._logged.log(rows, {step: one.time for step, one in kept.items()})
+            except MlflowException as error:
+                if is_away(error):
+                    raise
+                raise self._refusal(error) from error
             self._file.unlink()
         if self._away:
             terminal.say(f"  MLflow answers again: {len(kept)} rows are sent")
         self._away = False
+
+    def _refusal(self, error: Exception) -> TrackingError:
+        return TrackingError(
+            f"MLflow refuses the metrics of this run: {error} They are kept in {self._file}. Give "
+            "the same command again when MLflow takes them: it goes on from the last checkpoint. "
+            "Where the run was deleted in MLflow, restore it first, or they go to a new one."
+        )
 
     def _kept(self) -> dict[int, _Kept]:
         """Return the rows of all steps, of each as it was kept last."""

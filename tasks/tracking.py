@@ -57,10 +57,9 @@ def _end_badly(mlflow_run_id: str, status: str) -> None:
     try:
         with tracking_store.without_patience():
             client().set_terminated(mlflow_run_id, status)
-    except Exception as error:
-        if not tracking_store.is_away(error):
-            raise
-        terminal.warn(f"MLflow does not answer, and has the run {mlflow_run_id} as still running.")
+    except Exception as error:  # noqa: BLE001 whatever it is, it is not why the run ends
+        said = "does not answer" if tracking_store.is_away(error) else f"refuses that ({error})"
+        terminal.warn(f"The run {mlflow_run_id} has ended, but MLflow {said}.")
 
 
 def log_metrics(

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 from tasks.outbox import FILE, Outbox
+from tasks.tracking_store import TrackingError
 
 
 class Store:
@@ -90,18 +92,6 @@ def test_rows_that_an_older_lopt_has_kept_without_a_time_are_sent(
     assert store.points == [(1, {"loss": 0.5}), *rows(2)]
 
 
-def test_what_mlflow_refuses_is_no_outage(store: Store, tmp_path: Path) -> None:
-    from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
-
-    store.away = MlflowException("no such run", RESOURCE_DOES_NOT_EXIST)
-    outbox: Any = Outbox(tmp_path, store)
-    with pytest.raises(MlflowException, match="no such run"):
-        log(outbox, rows(1))
-    store.away = None
-    log(outbox, rows(2))
-    assert store.steps == [1, 2]
-
-
 def test_at_the_end_an_outage_is_told(store: Store, tmp_path: Path) -> None:
     outbox: Any = Outbox(tmp_path, store)
     store.away = AWAY
@@ -112,6 +102,20 @@ def test_at_the_end_an_outage_is_told(store: Store, tmp_path: Path) -> None:
     outbox.send()
     outbox.send()
     assert store.steps == [1]
+
+
+def test_what_mlflow_refuses_is_no_outage_and_says_what_is_kept_and_what_to_do(
+    store: Store, tmp_path: Path
+) -> None:
+    outbox: Any = Outbox(tmp_path, store)
+    store.away = MlflowException("The run 7 is deleted.", INVALID_PARAMETER_VALUE)
+    outbox.keep(rows(1))
+    for send in (outbox.send_if_there, outbox.send):
+        with pytest.raises(TrackingError, match=r"The run 7 is deleted\. They are kept in .*same"):
+            send()
+    store.away = None
+    log(outbox, rows(2))
+    assert store.steps == [1, 2]
 
 
 def test_mlflow_s_patience_is_what_it_was_after_logging(

@@ -87,6 +87,20 @@ def test_what_ends_badly_does_not_wait_for_a_server_that_is_away(
 
 
 @pytest.mark.usefixtures("home")
+def test_what_ends_badly_says_so_though_its_run_was_deleted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stage() -> None:
+        with tracking.tracked("stage", CONFS) as mlflow_run_id:
+            tracking.client().delete_run(mlflow_run_id)
+            raise ValueError("why it has ended")
+
+    with pytest.raises(ValueError, match="why it has ended"):
+        stage()
+    assert "Current state is deleted" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("home")
 def test_a_run_says_what_ran_with_which_code_and_values() -> None:
     with (
         tracking.tracked("cycle", {}) as parent,
