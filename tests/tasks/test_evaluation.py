@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks import cells
+from tasks import cells, evaluation
 from tasks.cell_orders import CellOrder, cell_orders
 from tasks.confs import DEFAULTS
 from tasks.evaluation import (
@@ -174,6 +175,31 @@ def test_what_a_release_was_chosen_on_is_not_held_out(tmp_path: Path) -> None:
     on_the_same = DEFAULTS.evaluation.model_copy(update={"held_out_seed": 7})
     with pytest.raises(NotHeldOutError, match=r"the seed 7 draws, so evaluation.held_out_seed"):
         check_held_out(on_the_same, HELD_OUT, reference)
+
+
+def test_cells_given_up_beside_one_that_kills_workers_are_tried_alone_and_it_alone_is_named(
+    orders, write_cells, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Dask does where all lie at one worker: each has been there at four deaths."""
+    killer, given_up, done, waited = orders
+    died = SimpleNamespace(state=SimpleNamespace(message=None), killed=True)
+    fine = SimpleNamespace(state=SimpleNamespace(message=None), killed=False)
+    tried = []
+
+    def ended(_, now: list[CellOrder]) -> Iterator[tuple[CellOrder, SimpleNamespace]]:
+        tried.append(list(now))
+        for order in now:
+            lost = order is killer or (len(now) > 1 and order in (given_up, waited))
+            if not lost:
+                write_cells([order])
+            yield order, died if lost else fine
+
+    monkeypatch.setattr(evaluation, "_ended", ended)
+    monkeypatch.setattr(evaluation, "worker_has_died", lambda future: future.killed)
+    (failure,) = evaluation.evaluate_cells(CONF, orders)
+    assert tried == [orders, [killer], [given_up], [waited]]
+    assert (failure.target, failure.optimizer) == (killer.target.name, killer.candidate.name)
+    assert all(cells.find_cell(order) is not None for order in (given_up, done, waited))
 
 
 def test_where_optimizers_begin_at_all_rates_cells_are_of_those_rates_and_not_timed(
