@@ -113,12 +113,8 @@ def target_of(reference: TargetReference) -> "Target":
     """Return the target as the library takes it."""
     if reference.ensemble is not None:
         return _group(reference, reference.ensemble)
-    from lopt.evaluation.robustness import is_from_all_rates, named_for_all_rates, trained_on
-
     directory = reference.data_set and reference.data_set.directory
-    plain = trained_on(reference.name)
-    target = _named(plain, directory, reference.steps, reference.record_every)
-    return named_for_all_rates(target) if is_from_all_rates(reference.name) else target
+    return _named(reference.name, directory, reference.steps, reference.record_every)
 
 
 def _group(reference: TargetReference, ensemble: EnsembleReference) -> "Target":
@@ -136,10 +132,11 @@ def _named(name: str, directory: str | None, steps: int, record_every: int) -> "
     from lopt.datasets.streams import open_encoded
     from lopt.evaluation.image_streams import StreamName, streamed_target
     from lopt.evaluation.named_targets import networks_by_name, targets
+    from lopt.evaluation.robustness import trained_on
 
     if directory is None:
         (target,) = targets([name], {}, steps, record_every)
-    elif said := StreamName.of(name):
+    elif said := StreamName.of(trained_on(name)):
         images, network = open_encoded(Path(directory)), networks_by_name()[said.network]
         target = streamed_target(name, images, network, steps, record_every)
     else:

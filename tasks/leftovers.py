@@ -61,18 +61,17 @@ def _remove_part(path: Path, conf: RetentionConf, keep: Needed) -> bool:
         with locked(run / "lock", wait=False):
             if path not in _old_parts(run_folders.read(run), conf, keep):
                 return False
-            _remove_folder(path)
-            return True
+            return _remove_folder(path)
     except BlockingIOError:
         return False
 
 
-def _remove_folder(path: Path) -> None:
+def _remove_folder(path: Path) -> bool:
     # Aside first: what is half removed must not be taken for something whole.
     aside = settings.home() / ASIDE / uuid.uuid4().hex
     aside.parent.mkdir(exist_ok=True)
     path.replace(aside)
-    shutil.rmtree(aside)
+    return _remove_half(aside)
 
 
 RUNS = "checkpoints of meta-trainings"
@@ -109,15 +108,7 @@ def _run_of(path: Path) -> Path:
 
 
 def _remove_report(path: Path, keep: Needed) -> bool:
-    if _is_of(path, keep):
-        return False
-    _remove_folder(path)
-    return True
-
-
-def _remove_cell(path: Path) -> bool:
-    _remove_folder(path)
-    return True
+    return not _is_of(path, keep) and _remove_folder(path)
 
 
 def _remove_half(path: Path) -> bool:
@@ -253,7 +244,7 @@ _REMOVERS: dict[str, Callable[[str, RetentionConf], bool]] = {
     MODELS: lambda place, _: _remove_model(place, needed()),
     FILES: lambda place, conf: _empty_run(place, conf, needed()),
     REPORTS: lambda place, _: _remove_report(Path(place), needed()),
-    CELLS: lambda place, _: _remove_cell(Path(place)),
+    CELLS: lambda place, _: _remove_folder(Path(place)),
     ENSEMBLES: lambda place, conf: old_files.remove_ensemble(
         Path(place), conf.artifact_days, needed()
     ),

@@ -239,8 +239,6 @@ class _Progress:
         Where all are done it is the one before: what is validated after the last is still to be.
         Whoever stops a run is not told of anything else: what cannot be kept is done again.
         """
-        from mlflow.exceptions import MlflowException
-
         from lopt.checkpoint import CheckpointError
 
         try:
@@ -253,10 +251,10 @@ class _Progress:
             return
         try:
             self.send_rows()
-        except (OSError, RuntimeError, MlflowException) as error:
+        except (OSError, RuntimeError) as error:
             terminal.warn(
-                f"MLflow refuses what is to be logged, which is kept in {self._run.directory} and "
-                f"sent when the run goes on: {type(error).__name__}: {error}"
+                f"what is to be logged is kept, and sent when the run goes on: "
+                f"{type(error).__name__}: {error}"
             )
 
     def _keep(self, checkpoints: "Checkpoints", last_meta_step: int) -> None:

@@ -91,9 +91,10 @@ class Outbox:
 
     def _refusal(self, error: Exception) -> TrackingError:
         return TrackingError(
-            f"MLflow refuses the metrics of this run: {error} They are kept in {self._file}. Give "
-            "the same command again when MLflow takes them: it goes on from the last checkpoint. "
-            "Where the run was deleted in MLflow, restore it first, or they go to a new one."
+            f"MLflow refuses the metrics of this run ({error}). They are kept in {self._file}. "
+            "Give the same command again when MLflow takes them: it goes on from the last "
+            "checkpoint. Where the run was deleted in MLflow, restore it first, or they go to a "
+            "new one."
         )
 
     def _kept(self) -> dict[int, _Kept]:

@@ -111,7 +111,9 @@ def test_what_mlflow_refuses_is_no_outage_and_says_what_is_kept_and_what_to_do(
     store.away = MlflowException("The run 7 is deleted.", INVALID_PARAMETER_VALUE)
     outbox.keep(rows(1))
     for send in (outbox.send_if_there, outbox.send):
-        with pytest.raises(TrackingError, match=r"The run 7 is deleted\. They are kept in .*same"):
+        with pytest.raises(
+            TrackingError, match=r"The run 7 is deleted\.\). They are kept in .*same"
+        ):
             send()
     store.away = None
     log(outbox, rows(2))

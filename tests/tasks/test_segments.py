@@ -37,6 +37,10 @@ def refused(*_: object) -> None:
     raise OSError("not to this MLflow")
 
 
+def stopped(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 class Begun(NamedTuple):
     run: RunReference
     ensemble: EnsembleReference
@@ -181,9 +185,6 @@ def test_who_stops_a_segment_while_metrics_are_waited_for_loses_none(
 def test_who_stops_a_segment_while_mlflow_refuses_has_its_checkpoint_all_the_same(
     begun: Begun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def stopped(*_):
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
         patch.setattr(meta_training, "validate", stopped)
         patch.setattr(tracking.LoggedRows, "log", refused)
@@ -212,9 +213,6 @@ def test_a_segment_that_mlflow_refuses_fails_and_costs_no_meta_step(
 def test_who_stops_a_segment_while_the_disk_is_full_is_not_kept_by_that(
     begun: Begun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def stopped(*_):
-        raise KeyboardInterrupt
-
     def full(*_):
         raise OSError("no space left")
 
@@ -264,9 +262,6 @@ def test_a_best_checkpoint_of_a_segment_that_died_is_taken_again(
 def test_who_stops_the_validation_has_it_done_when_the_run_goes_on(
     begun: Begun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stopped(*_):
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
         patch.setattr(meta_training, "validate", stopped)
         with pytest.raises(KeyboardInterrupt):

@@ -7,7 +7,12 @@ from lopt.catalogue import instances
 from lopt.datasets import DataSet
 from lopt.evaluation.drawn_problem import DrawnProblem
 from lopt.evaluation.image_network import ImageNetwork
-from lopt.evaluation.robustness import FROM_ALL_RATES, named_for_all_rates, trained_on
+from lopt.evaluation.robustness import (
+    FROM_ALL_RATES,
+    is_from_all_rates,
+    named_for_all_rates,
+    trained_on,
+)
 from lopt.evaluation.target import Target
 
 Named = TypeVar("Named", ImageNetwork, DrawnProblem)
@@ -54,7 +59,7 @@ def targets(
         for name in names
     )
     return tuple(
-        target if name == target.name else named_for_all_rates(target)
+        named_for_all_rates(target) if is_from_all_rates(name) else target
         for name, target in zip(names, found, strict=True)
     )
 

@@ -119,19 +119,49 @@ def test_an_accelerator_validates_by_whole_dispatches_and_sees_the_same(monkeypa
     assert found == pytest.approx(expected, rel=1e-5)
 
 
+def two_bundles(clip_norm: float = 1.0) -> MetaTraining:
+    estimator = TruncatedBackprop(Unrolling(steps=1, problems=2))
+    return MetaTraining(estimator, clip_norm=clip_norm, groups_per_step=1, steps_per_dispatch=1)
+
+
+def drawn(seed: int):
+    names = ("bowls", "more_bowls")
+    entries = [{**ENTRIES[0], "family": name} for name in names]
+    return draw_ensemble(entries, seed=seed).groups()
+
+
+def trained(training: MetaTraining, groups):
+    """Return the state after a turn of each bundle."""
+    state = init_meta_state(training, rates(1e-2), groups, jax.random.key(0))
+    for after, _ in meta_train(training, groups, state, last_meta_step=2):
+        state = after
+    return state
+
+
+def test_held_out_groups_of_the_same_form_compile_nothing():
+    # With a norm of its own: programs that other tests have compiled are not compiled again.
+    training, compiled = two_bundles(clip_norm=3.0), []
+
+    def listen(event, seconds, **about):
+        if "backend_compile" in event and "meta_steps" in about["fun_name"]:
+            compiled.append(about)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        state = trained(training, drawn(0))
+        assert len(compiled) == 2
+        validation_losses(training, drawn(1), state, KEY, 3)
+        assert len(compiled) == 2
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
 @pytest.mark.skipif(not compiled_programs.MAPPINGS.exists(), reason="Linux alone counts mappings")
 def test_held_out_groups_are_refused_where_their_programs_would_be_new_and_have_no_room(
     monkeypatch, tmp_path
 ):
     """Their own draws are of the form of meta-training's, whose programs are there."""
-    training = MetaTraining(
-        TruncatedBackprop(Unrolling(steps=1, problems=2)), groups_per_step=1, steps_per_dispatch=1
-    )
-
-    def drawn(seed: int):
-        names = ("bowls", "more_bowls")
-        entries = [{**ENTRIES[0], "family": name} for name in names]
-        return draw_ensemble(entries, seed=seed).groups()
+    training = two_bundles()
 
     def validate(groups):
         state = init_meta_state(training, rates(1e-2), groups, jax.random.key(0))
@@ -144,9 +174,7 @@ def test_held_out_groups_are_refused_where_their_programs_would_be_new_and_have_
     with pytest.raises(TooManyProgramsError):
         validate(drawn(0))
     limit.write_text(str(10**9))
-    state = init_meta_state(training, rates(1e-2), drawn(0), jax.random.key(0))
-    for _ in meta_train(training, drawn(0), state, last_meta_step=2):
-        pass
+    trained(training, drawn(0))
     limit.write_text("10")
     assert set(validate(drawn(1))) == {"bowls", "more_bowls"}
     ahead._refuse_once.cache_clear()
