@@ -66,7 +66,6 @@ def test_a_server_is_asked_for_sizes_and_a_large_file_stays_there(
 
     aside = tmp_path / "aside"
     aside.mkdir()
-    before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(served)
     try:
         with mlflow.start_run():
@@ -87,4 +86,4 @@ def test_a_server_is_asked_for_sizes_and_a_large_file_stays_there(
         assert not (tmp_path / "kept").exists()
         assert not list(aside.iterdir())
     finally:
-        mlflow.set_tracking_uri(before)
+        mlflow.set_tracking_uri(None)

@@ -64,7 +64,7 @@ def let_them_end(processes: list["subprocess.Popen[str]"], uri: str) -> int:
     from lopt.loading import load
     from tasks.tags import REPLACES
 
-    before, loaded = mlflow.get_tracking_uri(), 0
+    loaded = 0
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient(uri)
     try:
@@ -77,7 +77,7 @@ def let_them_end(processes: list["subprocess.Popen[str]"], uri: str) -> int:
                 loaded += 1
             time.sleep(0.2)
     finally:
-        mlflow.set_tracking_uri(before)
+        mlflow.set_tracking_uri(None)
     said = {number: one.communicate()[1] for number, one in enumerate(processes) if one.returncode}
     assert not said, said
     return loaded

@@ -1,7 +1,6 @@
 """Two that are given the same work at once: a flow of the worker's and one from a shell."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -38,7 +37,7 @@ def from_a_shell(training: Training, log: Path) -> Iterator["subprocess.Popen[by
     with log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "flows.meta_train", "--conf", str(conf)],
-            env={**os.environ, "LOPT_HOME": str(training.operator.home)},
+            env=training.operator.environment(),
             stdout=file,
             stderr=file,
         )

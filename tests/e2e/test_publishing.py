@@ -41,10 +41,9 @@ def client(operator: Operator) -> Iterator[Any]:
     """The operator's registry, which is loaded from meanwhile."""
     import mlflow
 
-    before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(operator.mlflow)
     yield mlflow.MlflowClient(operator.mlflow)
-    mlflow.set_tracking_uri(before)
+    mlflow.set_tracking_uri(None)
 
 
 def trained(operator: Operator) -> Training:

@@ -25,10 +25,9 @@ def mlflow_of_servers(operator: Operator) -> Iterator[str]:
     """Load from the operator's registry meanwhile."""
     import mlflow
 
-    before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(operator.mlflow)
     yield operator.mlflow
-    mlflow.set_tracking_uri(before)
+    mlflow.set_tracking_uri(None)
 
 
 def age(folder: Path) -> None:
@@ -74,7 +73,6 @@ def test_files_of_an_old_run_go_from_the_folder_of_the_server(
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", operator.mlflow)
     monkeypatch.setenv("LOPT_HOME", str(operator.home))
-    before = mlflow.get_tracking_uri()
     try:
         with tracking.tracked("evaluate-release", {}) as mlflow_run_id:
             tracking.client().log_text(mlflow_run_id, "a page", "report/page.html")
@@ -92,4 +90,4 @@ def test_files_of_an_old_run_go_from_the_folder_of_the_server(
             one.info.run_id for one in old_runs.old_runs(0, set(), needed())
         }
     finally:
-        mlflow.set_tracking_uri(before)
+        mlflow.set_tracking_uri(None)

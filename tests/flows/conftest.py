@@ -29,13 +29,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A LOPT_HOME for the tests of a module; MLflow's default is put back after it."""
     import mlflow
 
-    before = mlflow.get_tracking_uri()
     path = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOPT_HOME", str(path))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         yield path
-        mlflow.set_tracking_uri(before)
+        mlflow.set_tracking_uri(None)
 
 
 @pytest.fixture(scope="session")

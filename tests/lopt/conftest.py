@@ -27,7 +27,6 @@ def tracking(
     """An empty tracking store and registry of this test alone, without any server."""
     import mlflow
 
-    before = mlflow.get_tracking_uri()
     monkeypatch.chdir(tmp_path)
     shutil.copyfile(template_database, tmp_path / "mlflow.db")
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -37,4 +36,4 @@ def tracking(
     # Not by set_experiment, which would hold for later tests too.
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment)
     yield
-    mlflow.set_tracking_uri(before)
+    mlflow.set_tracking_uri(None)
