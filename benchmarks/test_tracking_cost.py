@@ -65,4 +65,4 @@ def test_tracking_cost(benchmark, benchmark_table):
         },
     )
     # Three quarters of the rounds, for the machine's other work is in each of them.
-    assert wall.lower_quartile < LIMIT
+    assert wall.lower_quartile + whole - wall.median < LIMIT

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from unittest.mock import patch
+from unittest.mock import DEFAULT, patch
 
 from tasks import meta_training, run_choice, system_metrics, terminal, tracking
 from tasks.conf_files import read_conf
@@ -49,7 +49,7 @@ class Segments:
 
     def untracked(self, count: int) -> None:
         """Take segments of which nobody is told anything."""
-        with patch.object(Outbox, "log"):
+        with nobody_told():
             for _ in range(count):
                 self._advance(meta_training.meta_train_segment.fn, self._conf.segment_meta_steps)
 
@@ -64,6 +64,13 @@ class Segments:
     def _advance(self, segment: Segment, meta_steps: int) -> None:
         self._done += meta_steps
         segment(self._run, self._conf, self._drawn, self._held_out, self._done)
+
+
+@contextmanager
+def nobody_told() -> Iterator[None]:
+    """Have rows put nowhere: neither on disk nor to MLflow."""
+    with patch.multiple(Outbox, keep=DEFAULT, send_if_there=DEFAULT):
+        yield
 
 
 class Once:

@@ -347,6 +347,13 @@ class EvaluationConf(StageConf):
         description="Scheduler of a Dask cluster whose workers see the same LOPT_HOME, such as "
         "tcp://10.0.0.1:8786. null: a cluster of this machine's processes while it is needed.",
     )
+    stream_processes: int = Field(
+        default=0,
+        ge=0,
+        le=256,
+        description="Processes that decode each seed's images of targets such as "
+        "imagenet2012@224/resnet50. 0: threads of this one, enough for some 2,000 images a second.",
+    )
     checkpoint_seconds: float = Field(
         default=60.0,
         gt=0,
@@ -357,7 +364,13 @@ class EvaluationConf(StageConf):
 
     def decisive(self) -> str:
         """Return, as JSON, the values that decide what comes out, and not where or how fast."""
-        where = {"task_runner", "max_workers", "dask_address", "checkpoint_seconds"}
+        where = {
+            "task_runner",
+            "max_workers",
+            "dask_address",
+            "stream_processes",
+            "checkpoint_seconds",
+        }
         return json.dumps(self.model_dump(mode="json", exclude=where), sort_keys=True)
 
 

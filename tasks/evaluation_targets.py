@@ -24,6 +24,8 @@ class TargetReference(Reference):
     record_every: int
     ensemble: EnsembleReference | None = None
     data_set: DataSetReference | None = None
+    processes: int = 0
+    """That decode images, as fast as they can and always the same."""
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -104,6 +106,7 @@ def target_references(
                     steps=conf.network_steps,
                     record_every=conf.record_every,
                     data_set=by_name.get(_data_set(name)),
+                    processes=conf.stream_processes,
                 )
             )
     return references
@@ -114,7 +117,9 @@ def target_of(reference: TargetReference) -> "Target":
     if reference.ensemble is not None:
         return _group(reference, reference.ensemble)
     directory = reference.data_set and reference.data_set.directory
-    return _named(reference.name, directory, reference.steps, reference.record_every)
+    return _named(
+        reference.name, directory, reference.steps, reference.record_every, reference.processes
+    )
 
 
 def _group(reference: TargetReference, ensemble: EnsembleReference) -> "Target":
@@ -127,7 +132,9 @@ def _group(reference: TargetReference, ensemble: EnsembleReference) -> "Target":
 
 # One for all cells of a target, and thus one copy of its images.
 @functools.lru_cache(maxsize=4)
-def _named(name: str, directory: str | None, steps: int, record_every: int) -> "Target":
+def _named(
+    name: str, directory: str | None, steps: int, record_every: int, processes: int
+) -> "Target":
     from lopt.datasets import open_dataset
     from lopt.datasets.streams import open_encoded
     from lopt.evaluation.image_streams import StreamName, streamed_target
@@ -138,7 +145,7 @@ def _named(name: str, directory: str | None, steps: int, record_every: int) -> "
         (target,) = targets([name], {}, steps, record_every)
     elif said := StreamName.of(trained_on(name)):
         images, network = open_encoded(Path(directory)), networks_by_name()[said.network]
-        target = streamed_target(name, images, network, steps, record_every)
+        target = streamed_target(name, images, network, steps, record_every, processes=processes)
     else:
         data_sets = {_data_set(name): open_dataset(Path(directory))}
         (target,) = targets([name], data_sets, steps, record_every)

@@ -1,5 +1,6 @@
 """What meta-steps gave, as rows of metrics: one a meta-step, numbers and not arrays."""
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -58,13 +59,21 @@ class MetaRows:
     def _mean_of_all(
         self, name: str, row: dict[str, float], families: tuple[str, ...]
     ) -> dict[str, float]:
-        """Return the mean over all families as they were last, nothing if one is not known."""
+        """Return the mean over all families as they were last, nothing if one is not known.
+
+        Where a family had no sound problem its loss is the one before, and without one it is left
+        out.
+        """
         last = self._losses[name]
-        last |= {family: row[f"{name}/{family}"] for family in families}
+        for family in families:
+            loss = row[f"{name}/{family}"]
+            last[family] = loss if math.isfinite(loss) else last.get(family, math.nan)
         if set(last) != set(self._weights):
             return {}
-        total = sum(self._weights.values())
-        return {name: sum(self._weights[family] * loss for family, loss in last.items()) / total}
+        known = {family: loss for family, loss in last.items() if math.isfinite(loss)}
+        total = sum(self._weights[family] for family in known)
+        weighed = sum(self._weights[family] * loss for family, loss in known.items())
+        return {name: weighed / total if total else math.nan}
 
 
 def _is_rare(name: str) -> bool:

@@ -11,12 +11,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from lopt.disk_space import free_on, why_full
 from tasks import terminal
 from tasks.tracking import LoggedRows
 from tasks.tracking_store import TrackingError, is_away, without_patience
 
 Row = tuple[int, Mapping[str, float]]
 FILE = "unsent_rows.jsonl"
+
+
+class OutboxError(RuntimeError):
+    """Rows cannot be put on disk; says why and what to do."""
 
 
 class _Kept(NamedTuple):
@@ -38,16 +43,22 @@ class Outbox:
         self._away = False
 
     def keep(self, rows: Sequence[Row]) -> None:
-        """Put rows on disk, where they wait until they are sent."""
+        """Put rows on disk, where they wait until they are sent.
+
+        Raises `OutboxError` if they cannot be written.
+        """
         if not rows:
             return
         now = _now()
         lines = [json.dumps([step, dict(row), now]) for step, row in rows]
-        with self._file.open("a", encoding="utf-8") as file:
-            # A new line first: a process may have died in the middle of one.
-            file.write("\n" + "\n".join(lines))
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self._file.open("a", encoding="utf-8") as file:
+                # A new line first: a process may have died in the middle of one.
+                file.write("\n" + "\n".join(lines))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise self._unwritten(error) from error
 
     def send_if_there(self) -> None:
         """Send all that is kept if MLflow answers, and else say that it does not.
@@ -88,6 +99,15 @@ class Outbox:
         if self._away:
             terminal.say(f"  MLflow answers again: {len(kept)} rows are sent")
         self._away = False
+
+    def _unwritten(self, error: OSError) -> OutboxError:
+        full = why_full(error)
+        reason = full or f"{type(error).__name__}: {error}"
+        return OutboxError(
+            f"The metrics of this run cannot be written to {self._file}: {reason}. "
+            f"{free_on(self._file)} are free there. {'Make room' if full else 'Mend that'}, and "
+            "give the same command again: it goes on from the last checkpoint, which is whole."
+        )
 
     def _refusal(self, error: Exception) -> TrackingError:
         return TrackingError(

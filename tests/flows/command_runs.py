@@ -98,6 +98,13 @@ class CommandRun(NamedTuple):
         (path,) = self.home.glob("runs/*/*/release/meta_params.safetensors")
         return path.read_bytes()
 
+    def digest(self, meta_step: int) -> str:
+        """Of all that the checkpoint of this meta-step holds."""
+        from lopt.checkpoint import Checkpoints
+
+        with Checkpoints(self.checkpoint(meta_step).parent) as found:
+            return found.digest(meta_step)
+
     def sound_checkpoints(self, name: str = "checkpoints") -> list[int]:
         """The meta-steps that there are checkpoints of, each of them whole."""
         from lopt.checkpoint import Checkpoints

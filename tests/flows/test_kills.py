@@ -148,3 +148,5 @@ def test_resuming_equals_never_stopping(estimator: str, tmp_path: Path, server: 
             run.finish()
             assert run.tracked() == ("FINISHED", list(range(1, META_STEPS + 1)))
         assert run.meta_params() == never_killed.meta_params()
+        # The meta-optimizer's state, keys and all trajectories in work, of the very last meta-step.
+        assert run.digest(META_STEPS) == never_killed.digest(META_STEPS)

@@ -70,8 +70,15 @@ def test_a_report_holds_all_cells_and_says_what_they_are_of(orders, write_cells)
 def test_where_and_how_fast_cells_are_computed_changes_no_report(orders, write_cells) -> None:
     write_cells(orders)
     elsewhere = {"task_runner": "dask", "dask_address": "tcp://host:1", "max_workers": 3}
-    other = CONF.model_copy(update={**elsewhere, "checkpoint_seconds": 1.0})
+    faster = {"stream_processes": 2, "checkpoint_seconds": 1.0}
+    other = CONF.model_copy(update=elsewhere | faster)
     assert write_report.fn(other, orders, []) == write_report.fn(CONF, orders, [])
+
+
+def test_who_decodes_images_makes_no_other_cell(orders) -> None:
+    order = orders[1]
+    target = order.target.model_copy(update={"processes": 2})
+    assert order.model_copy(update={"target": target}).directory == order.directory
 
 
 def test_a_damaged_report_is_put_aside_and_written_again(orders, write_cells) -> None:

@@ -1,3 +1,4 @@
+from math import isnan, nan
 from types import SimpleNamespace
 
 import pytest
@@ -32,6 +33,18 @@ def test_the_loss_is_that_of_all_families_as_they_were_last_once_all_are_known()
     assert (second[0], third[0]) == (2, 3)
     assert second[1]["meta/loss"] == pytest.approx((-1.0 - 6.0) / 4)
     assert third[1]["meta/loss"] == pytest.approx((-1.0 - 12.0) / 4)
+
+
+def test_a_family_without_a_sound_problem_counts_as_it_was_last() -> None:
+    rows = meta_rows.MetaRows({"a": 1.0, "b": 3.0})
+    given = [row(a=-1.0, b=nan), row(a=nan, b=-2.0), row(a=-3.0, b=nan)]
+    losses = [metrics["meta/loss"] for _, metrics in rows.of(Given(1, *given))]
+    assert losses == pytest.approx([-1.0, (-1.0 - 6.0) / 4, (-3.0 - 6.0) / 4])
+
+
+def test_without_a_sound_problem_of_any_family_there_is_no_loss() -> None:
+    ((_, metrics),) = meta_rows.MetaRows({"a": 1.0}).of(Given(1, row(a=nan)))
+    assert isnan(metrics["meta/loss"])
 
 
 def test_the_imitation_loss_is_that_of_all_families_too() -> None:

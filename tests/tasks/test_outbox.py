@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
-from tasks.outbox import FILE, Outbox
+from tasks.outbox import FILE, Outbox, OutboxError
 from tasks.tracking_store import TrackingError
 
 
@@ -118,6 +118,21 @@ def test_what_mlflow_refuses_is_no_outage_and_says_what_is_kept_and_what_to_do(
     store.away = None
     log(outbox, rows(2))
     assert store.steps == [1, 2]
+
+
+def test_a_full_disk_is_a_line_that_says_what_to_do(store: Store, tmp_path: Path) -> None:
+    outbox: Any = Outbox(tmp_path, store)
+    file = tmp_path / FILE
+    file.symlink_to("/dev/full")
+    with pytest.raises(OutboxError, match=r"No space left on device.*are free there\. Make room"):
+        outbox.keep(rows(1))
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(OutboxError, match=r"IsADirectoryError.* Mend that, and give the same"):
+        outbox.keep(rows(1))
+    file.rmdir()
+    log(outbox, rows(1))
+    assert store.steps == [1]
 
 
 def test_mlflow_s_patience_is_what_it_was_after_logging(

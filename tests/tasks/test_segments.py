@@ -12,6 +12,7 @@ import pytest
 from tasks import meta_training, outbox, run_choice, tracking, validation
 from tasks.confs import EnsembleConf, MetaTrainingConf
 from tasks.ensembles import draw_ensemble
+from tasks.errors import is_ours
 from tasks.references import EnsembleReference, RunReference
 from tasks.validation import MetaTrainingFailedError, Validation
 
@@ -224,6 +225,22 @@ def test_who_stops_a_segment_while_the_disk_is_full_is_not_kept_by_that(
     assert "is not kept: OSError: no space left" in capsys.readouterr().out
     assert begun.train(12) == 12
     assert steps_logged(begun, "meta/loss") == list(range(1, 13))
+
+
+def test_a_segment_that_cannot_keep_its_rows_fails_in_words_of_ours_and_goes_on_when_it_can(
+    begun: Begun, validated
+) -> None:
+    """The second validation is no new best: nothing but the rows is written before them."""
+    validated(-2.0, -1.0, -1.0)
+    begun.train(4)
+    (unsent := Path(begun.run.directory) / outbox.FILE).symlink_to("/dev/full")
+    with pytest.raises(outbox.OutboxError, match="No space left on device") as raised:
+        begun.train(8)
+    assert is_ours(raised.value)
+    assert [path.name for path in begun.folder("checkpoints").iterdir()] == ["4"]
+    unsent.unlink()
+    assert begun.train(8) == 8
+    assert steps_logged(begun, "meta/loss") == list(range(1, 9))
 
 
 def test_segments_go_on_while_mlflow_is_away_and_nothing_is_lost(

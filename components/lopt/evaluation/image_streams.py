@@ -57,8 +57,11 @@ def streamed_target(
     steps: int,
     record_every: int,
     batch_size: int = 64,
+    processes: int = 0,
 ) -> StreamedTarget:
     """Return the target of this name, the network being the one that it says.
+
+    The images of each seed are decoded by `processes`, by threads of this one if that is 0.
 
     Losses and accuracy are measured on 512 images of the training and of the test split, evenly
     spread over the files, each in its middle: they have to be on the device in every step.
@@ -89,7 +92,7 @@ def streamed_target(
     else:
         problem = Classification(*train, network=drawn, batch_size=batch_size, measured=MEASURED)
         measured = ImageClassification(name, steps, record_every, problem, *test)
-    minibatches = ImageMinibatches(images.directory, said.pixels, batch_size)
+    minibatches = ImageMinibatches(images.directory, said.pixels, batch_size, processes)
     return StreamedTarget(name, steps, record_every, measured, minibatches, _on_device)
 
 
@@ -107,6 +110,7 @@ class ImageMinibatches:
     directory: Path
     pixels: int
     batch_size: int
+    processes: int = 0
 
     def batches(self, seed: int, step: int) -> Generator[Batch, None, None]:
         """Yield images as bytes, and labels; see `Minibatches`."""
@@ -116,6 +120,7 @@ class ImageMinibatches:
             batch_size=self.batch_size,
             image_size=self.pixels,
             seed=seed,
+            processes=self.processes,
         )
         with closing(stream.batches(stream.position(step))) as batches:
             for _, batch in batches:

@@ -139,7 +139,7 @@ class ESAndBackprop(MetaGradient):
         differences = (unrolled.meta_loss[:, 0] - unrolled.meta_loss[:, 1]) / 2
         sound = ~estimated.faults.bad
         norms = jnp.sqrt(jnp.square(gradients).sum(1))
-        useful = sound & (norms <= BEYOND_USE * self.problem_clip_norm)
+        useful = sound & jnp.isfinite(norms) & (norms <= BEYOND_USE * self.problem_clip_norm)
         scale = shortening(norms, self.problem_clip_norm)
         by_es = _sample(differences[:, None] * directions, sound)
         by_backprop = _sample(scale[:, None] * gradients, useful)
@@ -187,10 +187,11 @@ def _mixture(by_es: _Sample, by_backprop: _Sample, least_length_left: float) -> 
     """
     es, backprop = _covariance(by_es, by_es), _covariance(by_backprop, by_backprop)
     left = 1 - by_backprop.number / jnp.maximum(by_es.number, 1.0)
-    left_out = jnp.square(least_length_left * left) / by_es.mean.size
+    # Without clipping the length is infinite, and infinity times nothing left would be NaN.
+    left_out = jnp.where(left > 0, jnp.square(least_length_left * left) / by_es.mean.size, 0.0)
     # Of evolution strategies: none where neither has an error, all where there is nothing else.
     share = (backprop + left_out) / jnp.maximum(es + backprop + left_out, 1e-30)
-    share = jnp.where(by_backprop.number > 0, share, 1.0)
+    share = jnp.where((by_backprop.number > 0) & jnp.isfinite(left_out), share, 1.0)
     rest = 1 - share
     # Both are of the same trajectories and noise, so that their errors go together.
     together = 2 * share * rest * _covariance(by_es, by_backprop)

@@ -106,7 +106,7 @@ def compiling_ahead(
     form = _form(groups)
 
     def compile_one(turn: Turn) -> None:
-        _refuse_once(training.of_program(), form, turn.groups, mesh)
+        _refuse_once(training.of_program(), training.compile_quickly, form, turn.groups, mesh)
         compile_turn(training, groups, meta_state, turn, mesh)
 
     ahead = Ahead({turn.bundle: partial(compile_one, turn) for turn in turns})
@@ -118,13 +118,17 @@ def compiling_ahead(
 
 @functools.cache
 def _refuse_once(
-    training: MetaTraining, form: Hashable, groups: tuple[int, ...], mesh: Mesh | None
+    training: MetaTraining,
+    quickly: bool,
+    form: Hashable,
+    groups: tuple[int, ...],
+    mesh: Mesh | None,
 ) -> None:
     """Refuse a program for which there is no room, unless it is there already.
 
     It is from an earlier segment, or from meta-training where groups of the same form validate.
     """
-    del training, form, groups, mesh
+    del training, quickly, form, groups, mesh
     refuse_if_many()
 
 

@@ -324,7 +324,9 @@ def _values(
             values[f"{name}/{group.family}"] = estimate.metrics[name]
     for name in _means(estimates[0]):
         means = jnp.stack([_means(estimate)[name] for estimate in estimates])
-        values[name] = (shares * means).sum() / shares.sum()
+        # A family without a sound problem has no mean, and leaves the others theirs.
+        known = jnp.where(jnp.isfinite(means), shares, 0.0)
+        values[name] = jnp.where(known > 0, known * means, 0.0).sum() / known.sum()
     for name in estimates[0].metrics:
         values[name] = jnp.stack([estimate.metrics[name] for estimate in estimates]).sum()
     return values

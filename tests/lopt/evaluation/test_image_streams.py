@@ -89,6 +89,22 @@ def test_the_minibatches_of_a_seed_are_the_same_from_any_step_on(pictures):
     assert not np.array_equal(taken(4, 0, 1)[0][0], taken(3, 0, 1)[0][0])
 
 
+def test_the_minibatches_are_the_same_whoever_decodes_them(pictures):
+    name = "imagenet2012@8/softmax"
+    one, other = (
+        streamed_target(name, pictures, NETWORKS["softmax"], 4, 2, BATCH_SIZE, processes)
+        for processes in (0, 1)
+    )
+    assert other.minibatches.processes == 1
+    with (
+        closing(one.minibatches.batches(3, 0)) as by_threads,
+        closing(other.minibatches.batches(3, 0)) as by_processes,
+    ):
+        for _ in range(3):
+            for here, there in zip(next(by_threads), next(by_processes), strict=True):
+                np.testing.assert_array_equal(here, there)
+
+
 def test_losses_are_measured_on_pictures_from_all_over_a_split(pictures, monkeypatch):
     monkeypatch.setattr(image_streams, "MEASURED", 6)
     labels = target_of(pictures, "softmax").measured.training.labels.tolist()

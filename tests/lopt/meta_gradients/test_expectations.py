@@ -283,6 +283,18 @@ def test_no_problem_counts_for_more_than_the_norm_it_is_clipped_to(
     assert float(jnp.linalg.norm(clipped.gradient)) == pytest.approx(clip, rel=0.01)
 
 
+@pytest.mark.parametrize("kind", [TruncatedBackprop, ESAndBackprop])
+def test_no_clipping_is_clipping_to_a_norm_beyond_all_gradients(kind, group, optimizer, getkey):
+    unrolling, key = Unrolling(steps=STEPS, problems=PROBLEMS), getkey()
+    (without,), (beyond,) = (
+        estimates(kind(unrolling, problem_clip_norm=norm), optimizer, group, key)
+        for norm in (np.inf, 1e9)
+    )
+    assert np.linalg.norm(without.gradient) > 0
+    np.testing.assert_array_equal(without.gradient, beyond.gradient)
+    np.testing.assert_array_equal(without.variance, beyond.variance)
+
+
 def test_noise_of_earlier_unrolls_is_not_in_the_difference_of_a_pair(group, optimizer, getkey):
     """After the first unroll nothing moves: whatever the noise is then, it changes nothing."""
     rates = optimizer.log_learning_rates.at[STEPS:].set(-33.0)

@@ -163,19 +163,41 @@ class Kink(Bowl):
         return super().loss(params, None, key) + jnp.sqrt(jnp.sum(jnp.square(batch * params)))
 
 
-def test_a_mixture_leaves_what_has_no_derivative_to_evolution_strategies(getkey):
+@pytest.mark.parametrize("clip_norm", [1.0, np.inf])
+def test_a_mixture_leaves_what_has_no_derivative_to_evolution_strategies(clip_norm, getkey):
     """They are the first estimate of persistent ones, which draw the same from the same key."""
     group = group_of(Kink(condition_number=2.0))
     unrolling, key = Unrolling(steps=STEPS, problems=PROBLEMS), getkey()
+    mixture = ESAndBackprop(unrolling, problem_clip_norm=clip_norm)
     mixed, by_es, by_backprop = (
-        series(kind(unrolling), group, key, 1)[0]
-        for kind in (ESAndBackprop, PersistentES, TruncatedBackprop)
+        series(estimator, group, key, 1)[0]
+        for estimator in (mixture, PersistentES(unrolling), TruncatedBackprop(unrolling))
     )
     assert by_backprop.metrics["meta/nonfinite"] == PROBLEMS
     assert mixed.metrics["meta/nonfinite"] == by_es.metrics["meta/nonfinite"] == 0
     assert mixed.metrics["meta/left_to_es"] == PROBLEMS
     assert by_es.gradient.any()
     np.testing.assert_allclose(mixed.gradient, by_es.gradient, rtol=1e-4, atol=1e-6)
+
+
+class KinkOfSome(Kink):
+    """A bowl with such a kink where its angle is 0, and smooth where it is not."""
+
+    def loss(self, params, batch, key):
+        square = jnp.sum(jnp.square(batch * params))
+        return Bowl.loss(self, params, None, key) + jnp.sqrt(square + self.angle)
+
+
+@pytest.mark.parametrize("clip_norm", [1.0, np.inf])
+def test_a_mixture_of_some_problems_without_a_derivative_is_finite(clip_norm, getkey):
+    group = group_of(KinkOfSome(condition_number=2.0), KinkOfSome(2.0, angle=1.0))
+    unrolling = Unrolling(steps=STEPS, problems=PROBLEMS)
+    estimator = ESAndBackprop(unrolling, problem_clip_norm=clip_norm)
+    (mixed,) = series(estimator, group, getkey(), 1)
+    assert 0 < mixed.metrics["meta/left_to_es"] < PROBLEMS
+    assert mixed.gradient.any()
+    assert np.isfinite(mixed.gradient).all()
+    assert np.isfinite(mixed.variance)
 
 
 class Pit(Bowl):

@@ -329,6 +329,26 @@ def test_a_group_counts_by_its_share(getkey):
     assert found == pytest.approx(float(jnp.linalg.norm(together)), rel=1e-5)
 
 
+class WithoutALoss(StandIn):
+    """Has no sound problem in a family whose bowls are long."""
+
+    def estimate(self, optimizer, group, state, meta_step):
+        estimate = super().estimate(optimizer, group, state, meta_step)
+        nothing = group.entry(0).condition_number > 1
+        return estimate._replace(meta_loss=jnp.where(nothing, jnp.nan, 0.5))
+
+
+def test_a_family_without_a_sound_problem_leaves_the_others_their_loss(getkey):
+    training = MetaTraining(WithoutALoss(), steps_per_dispatch=1)
+    bad, good = bowl_group("bad", 2.0), bowl_group("good", 1.0)
+    for groups, loss in (((bad, good), 0.5), ((bad,), np.nan)):
+        state = init_meta_state(training, OPTIMIZER, groups, getkey())
+        ((_, metrics),) = meta_train(training, groups, state, last_meta_step=1)
+        (row,) = metrics.rows()
+        assert np.isnan(row["meta/loss/bad"])
+        np.testing.assert_equal(row["meta/loss"], loss)
+
+
 def test_a_rate_scale_of_0_leaves_the_meta_params_as_they_are(groups, getkey):
     training = MetaTraining(estimator(), decay_steps=50, steps_per_dispatch=4)
     start = init_meta_state(training, OPTIMIZER, groups[:1], getkey())
