@@ -190,7 +190,7 @@ class KinkOfSome(Kink):
 
 @pytest.mark.parametrize("clip_norm", [1.0, np.inf])
 def test_a_mixture_of_some_problems_without_a_derivative_is_finite(clip_norm, getkey):
-    group = group_of(KinkOfSome(condition_number=2.0), KinkOfSome(2.0, angle=1.0))
+    group = group_of(KinkOfSome(condition_number=2.0), KinkOfSome(condition_number=2.0, angle=1.0))
     unrolling = Unrolling(steps=STEPS, problems=PROBLEMS)
     estimator = ESAndBackprop(unrolling, problem_clip_norm=clip_norm)
     (mixed,) = series(estimator, group, getkey(), 1)
