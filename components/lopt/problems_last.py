@@ -126,8 +126,8 @@ def _product(equation: Equation, reads: Sequence[Value], size: int) -> list[Any]
 
 def _is_large(equation: Equation, terms: int) -> bool:
     """Tell whether one problem's product is much to multiply, and of numbers used again."""
-    products = terms * math.prod(equation.forms[0].shape)
-    largest = max(math.prod(form.shape) for form in equation.read_forms)
+    products: int = terms * math.prod(equation.forms[0].shape)
+    largest: int = max(math.prod(form.shape) for form in equation.read_forms)
     return products >= MANY_PRODUCTS and products >= MANY_USES * largest
 
 
