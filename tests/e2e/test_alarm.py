@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from mlflow import MlflowClient
 
 from tasks.servers import processes
 from tasks.servers.programs import WORKER
+from tasks.tags import NIGHT, NIGHT_DONE
 from tests.chats import Chat
 from tests.e2e.operators import SECONDS, Operator, eventually
-from tests.e2e.trainings import ENDED, champion, published
+from tests.e2e.trainings import ENDED, champion, completed, published
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3 * SECONDS)]
 
@@ -67,6 +69,19 @@ def test_a_night_that_fails_is_told_of_once_with_a_link_and_the_champion_stays(
 
 
 WEBHOOK_IS_DEAF = "could not be told"
+
+
+def test_a_night_that_failed_is_taken_up_at_the_time_that_its_alarm_says(
+    operator: Operator, failed: Night, chat: Chat
+) -> None:
+    (told,) = [text for text in chat.told if failed.flow_run_id in text]
+    at = told.partition(" at=")[2].partition(". ")[0]
+    completed(operator, "nightly-retraining", at=at)
+    client = MlflowClient(operator.mlflow)
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    runs = client.search_runs(experiments, f"tags.`{NIGHT}` = '{at}'")
+    # One night, that failed at first.
+    assert [NIGHT_DONE in run.data.tags for run in runs] == [True]
 
 
 def dump(database: Path) -> str:
