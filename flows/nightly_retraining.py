@@ -27,7 +27,7 @@ from tasks.releases import note_settled
 @flow(
     name="nightly-retraining",
     flow_run_name=run_names.run_name,
-    on_failure=[alarms.report],
+    on_failure=[nights.report],
     on_completion=[alarms.report_left_out],
 )
 def nightly_retraining(

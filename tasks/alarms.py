@@ -17,7 +17,9 @@ LEFT_OUT = "LeftOut"
 """Prefect's state of what was too late to be done, which is no failure, but to be told of."""
 
 
-def report(flow: "Flow[..., Any]", flow_run: "FlowRun", state: "State[Any]") -> None:
+def report(
+    flow: "Flow[..., Any]", flow_run: "FlowRun", state: "State[Any]", advice: str = ""
+) -> None:
     """Say that a flow run has failed; for Prefect's hooks, where nothing may fail any more.
 
     A run that is interrupted goes on, and is no failure. One that is given up is told of by whoever
@@ -26,7 +28,8 @@ def report(flow: "Flow[..., Any]", flow_run: "FlowRun", state: "State[Any]") -> 
     # Not above: `make up` and `make down` import this, and set what Prefect reads when imported.
     from prefect.logging.loggers import flow_run_logger
 
-    said = f"{flow.name} {flow_run.name}: {state.name}. {state.message or ''}".strip()
+    words = (f"{flow.name} {flow_run.name}: {state.name}.", state.message, advice)
+    said = " ".join(filter(None, words))
     text = without_passwords(said)
     logger = flow_run_logger(flow_run, flow)
     logger.error(text)

@@ -7,17 +7,20 @@ left out; one that was done is not done again; one that was begun goes on.
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prefect.runtime import flow_run
 
-from tasks import promotion, settings, tracking
+from tasks import alarms, promotion, settings, tracking
 from tasks.confs import MetaTrainingConf, NightConf, PublicationConf
 from tasks.locks import locked
 from tasks.tags import NIGHT, NIGHT_BEGAN_WITH, NIGHT_DONE
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+    from prefect import Flow
+    from prefect.client.schemas.objects import FlowRun
+    from prefect.states import State
 
 NEW = "new"
 SCHEDULE = "schedule"
@@ -42,7 +45,7 @@ class Night(NamedTuple):
     @property
     def name(self) -> str:
         """The night as people and tags have it."""
-        return f"{self.scheduled:%Y-%m-%dT%H:%MZ}"
+        return _name(self.scheduled)
 
     @property
     def seed(self) -> int:
@@ -86,6 +89,29 @@ def alone(at: str) -> Iterator[Night]:
             ) from None
         # Anew: whoever had the lock may have done it just now.
         yield tonight(night.name)
+
+
+def report(flow: "Flow[..., Any]", run: "FlowRun", state: "State[Any]") -> None:
+    """Say that a night has failed, and how to go on with it; for Prefect's hooks."""
+    alarms.report(flow, run, state, how_to_go_on(run))
+
+
+def how_to_go_on(run: "FlowRun") -> str:
+    """Return what to start so that it is no other night, empty for what is no night.
+
+    **Example**
+
+    ```python
+    how_to_go_on(run)
+    # 'To go on with this night start it again with the same values and at=2026-11-26T02:00Z.'
+    ```
+    """
+    at = run.parameters.get("at", SCHEDULE)
+    scheduled = run.expected_start_time if at == SCHEDULE else _read(at)
+    if "night" not in run.parameters or scheduled is None:
+        return ""
+    name = _name(scheduled.astimezone(UTC))
+    return f"To go on with this night start it again with the same values and at={name}."
 
 
 def done_already(night: Night) -> str | None:
@@ -138,16 +164,25 @@ def _time(at: str) -> datetime:
     if at == SCHEDULE:
         given = flow_run.get_scheduled_start_time() if flow_run.get_id() else datetime.now(UTC)
         return datetime.fromisoformat(str(given))
-    try:
-        time = datetime.fromisoformat(at)
-    except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:
+    time = _read(at)
+    if time is None:
         raise NightError(
             f"at: {at!r} is not allowed; allowed: {SCHEDULE}, or a time with its zone, such as "
             "2026-11-26T01:00Z"
         )
     return time
+
+
+def _read(at: str) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(at)
+    except ValueError:
+        return None
+    return None if time.tzinfo is None else time
+
+
+def _name(time: datetime) -> str:
+    return f"{time:%Y-%m-%dT%H:%MZ}"
 
 
 def _newest(name: str) -> "Run | None":

@@ -24,7 +24,10 @@ class Swept(Reference):
 
 @task(name="find-leftovers")
 def find_leftovers(conf: RetentionConf) -> list[Leftover]:
-    """Return what can be removed; nothing where the registry cannot be asked."""
+    """Return what can be removed.
+
+    Raises what MLflow raises where the registry cannot be asked: then nothing may be.
+    """
     return list(leftovers(conf, needed()))
 
 

@@ -32,6 +32,7 @@ def up(conf: ServersConf) -> None:
         was_up = running.is_supervised(settings.home())
         if was_up:
             _refuse_to_move(conf)
+            _refuse_another_pool(folder)
         else:
             _start(conf, folder)
         try:
@@ -122,6 +123,18 @@ def _refuse_to_move(conf: ServersConf) -> None:
         raise ServersError(
             f"The servers of {settings.home()} are up at {found.prefect} and {found.mlflow}. "
             "To have them at other ports run make down first."
+        )
+
+
+def _refuse_another_pool(folder: Path) -> None:
+    """Refuse to wait for a worker of a pool that the one which is up does not take from."""
+    from tasks.deployment_confs import deployments_file, read_deployments
+
+    pool = read_deployments().work_pool.name
+    if not supervisor.has_argument(folder, programs.pool_argument(pool)):
+        raise ServersError(
+            f"The worker of {settings.home()} that is up takes from another work pool than {pool} "
+            f"(work_pool.name in {deployments_file()}). To have one of that run make down first."
         )
 
 

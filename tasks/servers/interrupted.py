@@ -132,7 +132,7 @@ def _read(client: "SyncPrefectClient", flow_run_id: "str | UUID") -> "FlowRun | 
 
 
 def _again(client: "SyncPrefectClient", run: "FlowRun", why: str) -> bool:
-    from prefect.states import AwaitingRetry, Cancelled, Crashed
+    from prefect.states import AwaitingRetry, Cancelled
 
     state = run.state
     if state is None or state.is_scheduled():
@@ -144,17 +144,25 @@ def _again(client: "SyncPrefectClient", run: "FlowRun", why: str) -> bool:
         client.set_flow_run_state(run.id, Cancelled(message=why), force=True)
         return False
     if (begun := _times_begun(run, states)) >= MOST_RUNS:
-        message = f"{why} It was begun {begun} times; start it again by hand."
-        given_up = Crashed(name=GIVEN_UP, message=message)
-        client.set_flow_run_state(run.id, given_up, force=True)
-        # Prefect runs no hook for a state that is set from outside.
-        reason = alarms.tell(f"{run.name}: crashed. {message}", run)
-        lines = [f"{run.name}: {message}", *([reason] if reason else [])]
-        sys.stdout.writelines(line + "\n" for line in lines)
+        _give_up(client, run, f"{why} It was begun {begun} times; start it again by hand.")
         return False
     message = f"{why} It goes on from its last checkpoint."
     client.set_flow_run_state(run.id, AwaitingRetry(message=message), force=True)
     return True
+
+
+def _give_up(client: "SyncPrefectClient", run: "FlowRun", words: str) -> None:
+    from prefect.states import Crashed
+
+    from tasks.nights import how_to_go_on
+
+    message = f"{words} {how_to_go_on(run)}".rstrip()
+    given_up = Crashed(name=GIVEN_UP, message=message)
+    client.set_flow_run_state(run.id, given_up, force=True)
+    # Prefect runs no hook for a state that is set from outside.
+    reason = alarms.tell(f"{run.name}: crashed. {message}", run)
+    lines = [f"{run.name}: {message}", *([reason] if reason else [])]
+    sys.stdout.writelines(line + "\n" for line in lines)
 
 
 def _times_begun(run: "FlowRun", states: "Sequence[State]") -> int:

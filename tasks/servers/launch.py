@@ -6,10 +6,13 @@ the port, or flows that no worker knows of any more. These end first.
 
 import os
 import sys
+import time
 from pathlib import Path
 
 from tasks import settings
 from tasks.servers import processes
+from tasks.servers.answers import PAUSE_SECONDS, answers
+from tasks.servers.conf import read_servers
 from tasks.servers.programs import NAME_MARK, PREFECT, STOP_VARIABLE, WORKER
 
 WHY = "Its worker was killed."
@@ -22,11 +25,24 @@ def main() -> None:
     flow_runs = processes.flow_runs(left)
     processes.end(left, seconds=float(os.environ[STOP_VARIABLE]))
     if name == WORKER:
+        wait_for_prefect(f"{os.environ['PREFECT_API_URL']}/health", read_servers().start_seconds)
         _take_up_again(flow_runs)
     if name == PREFECT:
         _remove_lock()
     os.environ[NAME_MARK] = name
     os.execv(command[0], command)
+
+
+def wait_for_prefect(page: str, seconds: float) -> None:
+    """Wait until Prefect's server answers, which may have been killed as well.
+
+    Ends with one line after so many seconds; supervisord then has it tried again.
+    """
+    end = time.monotonic() + seconds
+    while not answers(page):
+        if time.monotonic() > end:
+            sys.exit(f"{page} does not answer after {seconds:.0f} s; prefect.log says why.")
+        time.sleep(PAUSE_SECONDS)
 
 
 def _remove_lock() -> None:

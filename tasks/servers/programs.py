@@ -52,7 +52,12 @@ def _prefect(conf: ServersConf) -> tuple[str, ...]:
 def _worker(work_pool: str) -> tuple[str, ...]:
     # By the machine's name: one of its own each time would leave a list of those that were.
     name = f"--name={socket.gethostname()}"
-    return ("prefect", "worker", "start", f"--pool={work_pool}", "--type=process", name)
+    return ("prefect", "worker", "start", pool_argument(work_pool), "--type=process", name)
+
+
+def pool_argument(work_pool: str) -> str:
+    """Return what the worker's command says of its pool, by which it is known later."""
+    return f"--pool={work_pool}"
 
 
 def _watch() -> tuple[str, ...]:

@@ -17,6 +17,10 @@ LONGEST_SOCKET_PATH = 95
 """The system allows 107 bytes, and supervisord appends its process number."""
 STOP_SECONDS = 30
 """What a program gets to end; flows have ended before, and take the time that they need."""
+START_RETRIES = 240
+"""How often a program that dies at once is started again, each time a second later than the time
+before: eight hours in all, so that a disk that was full at night has room again in the morning."""
+COMMAND = "command="
 LOG_BYTES = "20MB"
 LOGS_KEPT = 3
 
@@ -85,6 +89,13 @@ def configuration_file(folder: Path) -> Path:
     return folder / "supervisord.conf"
 
 
+def has_argument(folder: Path, argument: str) -> bool:
+    """Return whether a command of the configuration in the folder has this argument."""
+    lines = configuration_file(folder).read_text(encoding="utf-8").splitlines()
+    commands = [line.removeprefix(COMMAND) for line in lines if line.startswith(COMMAND)]
+    return any(argument in shlex.split(one.replace("%%", "%")) for one in commands)
+
+
 class Supervisor:
     """What a running supervisord can be asked.
 
@@ -106,7 +117,12 @@ class Supervisor:
         }
 
     def start(self, name: str) -> None:
-        """Start a program unless it runs; it need not have come up when this returns."""
+        """Start a program unless it runs; it need not have come up when this returns.
+
+        One that waits for its next try is started now: what it died of may be mended.
+        """
+        if self.statuses()[name].state == "BACKOFF":
+            self.stop(name)
         self._tell(name, "startProcess", False, done="ALREADY_STARTED")
 
     def stop(self, name: str) -> None:
@@ -146,11 +162,12 @@ class Supervisor:
 def _section(folder: Path, program: Program) -> str:
     lines = [
         f"[program:{program.name}]",
-        f"command={_plain(shlex.join(program.command))}",
+        f"{COMMAND}{_plain(shlex.join(program.command))}",
         f"priority={program.order}",
         f"autostart={str(program.starts_at_once).lower()}",
         "autorestart=true",
         "startsecs=3",
+        f"startretries={START_RETRIES}",
         f"stopwaitsecs={STOP_SECONDS}",
         # What a server has started ends with it; flows are in groups of their own.
         "killasgroup=true",

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from mlflow import MlflowClient
 
 from tasks.servers import processes
 from tasks.servers.programs import WORKER
+from tasks.tags import NIGHT, NIGHT_DONE
 from tests.chats import Chat
 from tests.e2e.operators import SECONDS, Operator, eventually
-from tests.e2e.trainings import ENDED, champion, published
+from tests.e2e.trainings import ENDED, champion, completed, published
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3 * SECONDS)]
 
@@ -100,3 +102,17 @@ def test_no_secret_of_the_environment_is_in_a_database_a_file_or_a_command_line(
     texts |= {str(one.pid): " ".join(one.cmdline()).encode() for one in worked}
     found = [name for name, text in texts.items() if any(one.encode() in text for one in hidden)]
     assert found == []
+
+
+def test_a_night_that_failed_is_taken_up_at_the_time_that_its_alarm_says(
+    operator: Operator, failed: Night, chat: Chat
+) -> None:
+    # Last of all: its run in MLflow leads to another run in Prefect then.
+    (told,) = [text for text in chat.told if failed.flow_run_id in text]
+    at = told.partition(" at=")[2].partition(". ")[0]
+    completed(operator, "nightly-retraining", at=at)
+    client = MlflowClient(operator.mlflow)
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    runs = client.search_runs(experiments, f"tags.`{NIGHT}` = '{at}'")
+    # One night, that failed at first.
+    assert [NIGHT_DONE in run.data.tags for run in runs] == [True]

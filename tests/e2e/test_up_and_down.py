@@ -1,5 +1,6 @@
 """`make up`, `make down` and what may happen in between, on real servers."""
 
+import contextlib
 import signal
 import socket
 from ipaddress import ip_address
@@ -113,9 +114,45 @@ def test_a_run_goes_on_after_its_worker_was_killed_and_after_down_and_up(
     done = checkpoints(operator)
     eventually(lambda: bool(checkpoints(operator) - done), operator.log)
     assert run_folders(operator) == folders
-    # It would keep the queue's only place from the tests that follow.
+    cancelled(operator, flow_run_id)
+
+
+def cancelled(operator: Operator, flow_run_id: str) -> None:
+    """End a run that would keep the queue's only place from the tests that follow."""
     cancel(operator, flow_run_id)
     eventually(lambda: operator.state(flow_run_id) == "CANCELLED", operator.log)
+
+
+def test_a_worker_that_is_killed_with_prefect_s_server_comes_back_with_it(
+    operator: Operator,
+) -> None:
+    flow_run_id = long_training(operator)
+    before = pids(operator)
+    # The worker first, so that it finds no server.
+    for name in ("worker", "prefect"):
+        psutil.Process(before[name]).kill()
+
+    def are_new() -> bool:
+        now = pids(operator)
+        return all(now.get(name, before[name]) != before[name] for name in ("worker", "prefect"))
+
+    eventually(are_new, operator.log)
+    eventually(lambda: runs_for_the(2, operator, flow_run_id), operator.log)
+    cancelled(operator, flow_run_id)
+
+
+def test_up_takes_up_what_ran_when_the_machine_went_out(operator: Operator) -> None:
+    flow_run_id = long_training(operator)
+    supervisor = psutil.Process(
+        int((running.folder_of(operator.home) / "supervisor.pid").read_text())
+    )
+    # First who would start the others again.
+    for process in (supervisor, *processes.marked(operator.home)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    operator.up()
+    eventually(lambda: runs_for_the(2, operator, flow_run_id), operator.log)
+    cancelled(operator, flow_run_id)
 
 
 def test_down_ends_everything_and_can_be_done_twice(operator: Operator) -> None:

@@ -1,6 +1,7 @@
 """Which runs begin again, on a real Prefect server."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +9,16 @@ import pytest
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
-from prefect.states import AwaitingRetry, Cancelling, Completed, Crashed, Pending, Running, State
+from prefect.states import (
+    AwaitingRetry,
+    Cancelling,
+    Completed,
+    Crashed,
+    Pending,
+    Running,
+    Scheduled,
+    State,
+)
 
 from tasks.servers import interrupted
 from tasks.servers.interrupted import MOST_RUNS, schedule_again, schedule_unchanged
@@ -108,6 +118,18 @@ def test_what_dies_each_time_is_given_up_and_told_of_once(
     assert state.message == said
     assert told == [f"{run.name}: crashed. {said}"]
     assert capsys.readouterr().out == f"{run.name}: {said}\n"
+
+
+def test_a_night_that_is_given_up_says_at_which_time_it_is_gone_on_with() -> None:
+    with get_client(sync_client=True) as client:
+        # As a worker has it: filled in by the deployment, and scheduled for a time.
+        time = datetime(2026, 11, 26, 2, tzinfo=UTC)
+        run = client.create_flow_run(
+            work, parameters={"night": {}}, state=Scheduled(scheduled_time=time)
+        )
+        run = after(client, run.id, *[Pending, Running, Crashed] * MOST_RUNS)
+    assert schedule_unchanged([run], WHY) == []
+    assert str(state_of(run).message).endswith("with the same values and at=2026-11-26T02:00Z.")
 
 
 def test_what_crashed_by_being_cancelled_is_cancelled(begun: Callable[..., FlowRun]) -> None:

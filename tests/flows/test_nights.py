@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -259,6 +260,43 @@ def test_a_night_that_was_stopped_goes_on_with_what_it_began_with(nights: Nights
     nightly_retraining(**nights.parts, at=stopped)
     first, *_, last = nights.training.confs[-3:]
     assert first.initial_release == last.initial_release == f"models:/learned-optimizer/{before}"
+
+
+def test_a_night_that_fails_says_at_which_time_it_is_gone_on_with(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.nightly_retraining import nightly_retraining
+    from tasks import alarms, tags, tracking
+    from tasks.validation import MetaTrainingFailedError
+
+    told: list[str] = []
+    monkeypatch.setattr(alarms, "tell", lambda text, _: told.append(text))
+    with pytest.raises(MetaTrainingFailedError):
+        nights.night(None)
+    (text,) = told
+    assert "It rose and rose. To go on with this night start it again" in text
+    at = text.rpartition(" at=")[2].removesuffix(".")
+    nights.training.log_learning_rate = math.log(1e-4)
+    nightly_retraining(**nights.parts, at=at)
+    runs = tracking.client().search_runs(
+        [tracking.experiment_id()], f"tags.`{tags.NIGHT}` = '{at}'"
+    )
+    assert [tags.NIGHT_DONE in run.data.tags for run in runs] == [True]
+
+
+def test_a_night_is_gone_on_with_by_its_time_in_utc_and_other_runs_have_none() -> None:
+    from prefect.client.schemas.objects import FlowRun
+
+    from tasks.nights import how_to_go_on
+
+    def said(**parameters: Any) -> str:
+        time = datetime(2026, 11, 26, 2, 0, 7, tzinfo=UTC)
+        run = FlowRun(flow_id=UUID(int=0), parameters=parameters, expected_start_time=time)
+        return how_to_go_on(run).rpartition("at=")[2]
+
+    assert said(night={}) == said(night={}, at="schedule") == "2026-11-26T02:00Z."
+    assert said(night={}, at="2026-11-25T03:00+01:00") == "2026-11-25T02:00Z."
+    assert said(night={}, at="tomorrow") == said(retention={}) == ""
 
 
 @pytest.mark.slow

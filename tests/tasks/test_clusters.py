@@ -5,7 +5,7 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +73,17 @@ def rendered(processes: int) -> dict[str, Any]:
     return dict(made["job_manifest"])
 
 
-def pods(job: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """The environment of each pod, made as Kubernetes does it for an indexed Job."""
+ADDRESS = {"MLFLOW_TRACKING_URI": "http://mlflow.example.org:5000"}
+LOGIN = {"MLFLOW_TRACKING_USERNAME": "worker", "MLFLOW_TRACKING_PASSWORD": "secret"}
+
+
+def pods(
+    job: dict[str, Any], secrets: Mapping[str, Mapping[str, str]] = {"lopt-mlflow": ADDRESS}
+) -> Iterator[dict[str, str]]:
+    """The environment of each pod, made as Kubernetes does it for an indexed Job.
+
+    Raises `KeyError` where Kubernetes would not start it: for the want of a secret or of its key.
+    """
     (container,) = job["spec"]["template"]["spec"]["containers"]
     for index in range(job["spec"]["completions"]):
         known = {
@@ -83,9 +92,14 @@ def pods(job: dict[str, Any]) -> Iterator[dict[str, str]]:
         }
         environ: dict[str, str] = {}
         for one in container["env"]:
-            text = (
-                one["value"] if "value" in one else known[one["valueFrom"]["fieldRef"]["fieldPath"]]
-            )
+            text = one.get("value")
+            if "fieldRef" in one.get("valueFrom", {}):
+                text = known[one["valueFrom"]["fieldRef"]["fieldPath"]]
+            if wanted := one.get("valueFrom", {}).get("secretKeyRef"):
+                secret = secrets[wanted["name"]]
+                if wanted.get("optional") and wanted["key"] not in secret:
+                    continue
+                text = secret[wanted["key"]]
             for name, value in environ.items():
                 text = str(text).replace(f"$({name})", value)
             environ[one["name"]] = str(text)
@@ -110,6 +124,30 @@ def test_a_job_of_one_process_is_a_run_that_is_alone() -> None:
     (environ,) = pods(rendered(processes=1))
     assert hosts.mistakes(environ) == []
     assert hosts.hosts(environ) is None
+
+
+def test_every_pod_finds_mlflow_by_a_secret_with_the_login_if_there_is_one() -> None:
+    job = rendered(processes=2)
+    for secret in (ADDRESS, ADDRESS | LOGIN):
+        for environ in pods(job, {"lopt-mlflow": secret}):
+            assert {n: v for n, v in environ.items() if n.startswith("MLFLOW")} == secret
+    # Nothing of a login is in the template, the deployment or the Job.
+    assert not set(LOGIN.values()) & set(re.findall(r"\w+", json.dumps(job)))
+
+
+def test_no_pod_starts_that_would_not_know_where_mlflow_is() -> None:
+    for secrets in ({}, {"lopt-mlflow": LOGIN}):
+        with pytest.raises(KeyError, match=r"lopt-mlflow|MLFLOW_TRACKING_URI"):
+            next(pods(rendered(processes=1), secrets))
+
+
+def test_what_the_page_says_of_mlflow_s_secret_is_what_the_pods_read() -> None:
+    page = Path("docs/clusters.md").read_text()
+    (container,) = rendered(processes=1)["spec"]["template"]["spec"]["containers"]
+    asked = [one.get("valueFrom", {}).get("secretKeyRef") for one in container["env"]]
+    assert {one["name"] for one in asked if one} == {"lopt-mlflow"}
+    assert "kubectl create secret generic lopt-mlflow --from-env-file=" in page
+    assert [one["key"] for one in asked if one and f"{one['key']}=" not in page] == []
 
 
 def test_values_of_the_environment_of_a_pod_are_texts() -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tasks.deployment_confs import deployments_file
 from tasks.locks import locked
-from tasks.servers import commands, running
+from tasks.servers import commands, programs, running, supervisor
 from tasks.servers.commands import ServersError
 from tasks.servers.conf import ServersConf
 
@@ -50,6 +51,29 @@ def test_servers_that_are_up_are_not_moved_to_other_ports(home: Path) -> None:
         listening.listen()
         with pytest.raises(ServersError, match=r"are up at http:.*:4300 .*make down first"):
             commands.up(ServersConf())
+
+
+def test_servers_that_are_up_take_from_no_other_work_pool(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would start a worker for it, and `make up` would wait for one."""
+    conf, folder = ServersConf(), running.folder_of(home)
+    folder.mkdir()
+    running.Addresses(conf.prefect_url, conf.mlflow_url).write(folder)
+    text = supervisor.configuration(folder, programs.programs(conf, "lopt"))
+    supervisor.configuration_file(folder).write_text(text)
+    declared, ours = tmp_path / "deployments.yaml", deployments_file().read_text()
+    monkeypatch.setenv("LOPT_DEPLOYMENTS", str(declared))
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(folder / running.SOCKET))
+        listening.listen()
+        declared.write_text(ours.replace("name: lopt\n", "name: another\n"))
+        with pytest.raises(ServersError, match=r"another work pool than another .*make down first"):
+            commands.up(conf)
+        declared.write_text(ours)
+        # The same: what is asked next is supervisord, which is none here.
+        monkeypatch.setattr(commands, "_come_up", lambda *_: None)
+        commands.up(conf)
 
 
 def test_nothing_that_is_up_can_be_ended_twice(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tasks import settings
 from tasks.servers import programs, supervisor
 from tasks.servers.conf import ServersConf
-from tasks.servers.supervisor import SupervisorError
+from tasks.servers.supervisor import Supervisor, SupervisorError
 
 CONF = ServersConf(prefect_port=4300, mlflow_port=5300)
 
@@ -105,6 +105,50 @@ def test_what_a_killed_predecessor_has_left_ends_before_a_program_begins(home: P
         for process in (left, other):
             process.kill()
             process.wait()
+
+
+def test_a_worker_waits_for_prefect_no_longer_than_allowed_and_says_so_in_a_line(
+    home: Path,
+) -> None:
+    environment = os.environ | {
+        "LOPT_HOME": str(home),
+        "LOPT_START_SECONDS": "0.1",
+        "PREFECT_API_URL": "http://127.0.0.1:1/api",
+        programs.STOP_VARIABLE: "10",
+    }
+    launch = [sys.executable, "-m", "tasks.servers.launch", programs.WORKER, sys.executable]
+    run = subprocess.run(launch, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr == (
+        "http://127.0.0.1:1/api/health does not answer after 0 s; prefect.log says why.\n"
+    )
+
+
+def test_a_program_that_dies_at_once_is_tried_again_for_a_night() -> None:
+    wanted = programs.programs(CONF, "lopt")
+    read = configparser.RawConfigParser()
+    read.read_string(supervisor.configuration(Path("/home"), wanted))
+    tries = [int(read[f"program:{one.name}"]["startretries"]) for one in wanted]
+    # Each waits a second longer than the one before.
+    assert [sum(range(number + 1)) > 8 * 3600 for number in tries] == [True] * 4
+
+
+@pytest.mark.parametrize(
+    ("state", "orders"),
+    [("BACKOFF", ["stopProcess", "startProcess"]), ("FATAL", ["startProcess"])],
+)
+def test_what_waits_for_its_next_try_is_started_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, orders: list[str]
+) -> None:
+    asked: list[str] = []
+
+    def ask(_: Supervisor, question: str, *arguments: object) -> object:
+        asked.append(question)
+        return [{"name": "mlflow", "statename": state, "pid": 0, "description": ""}]
+
+    monkeypatch.setattr(Supervisor, "_ask", ask)
+    Supervisor(tmp_path).start("mlflow")
+    assert asked == ["getAllProcessInfo", *orders]
 
 
 def test_a_lock_that_a_killed_server_has_left_is_gone_before_the_next_begins(
