@@ -2,6 +2,8 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,11 +16,13 @@ from tasks.servers.conf import ServersConf
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home, and an environment that is put back, for `up` changes it."""
     before = dict(os.environ)
-    monkeypatch.setenv("LOPT_HOME", str(tmp_path))
-    yield tmp_path
+    # pytest's own folders have names too long for a socket in them.
+    with tempfile.TemporaryDirectory(prefix="lopt-") as folder:
+        monkeypatch.setenv("LOPT_HOME", folder)
+        yield Path(folder)
     os.environ.clear()
     os.environ.update(before)
 
