@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lopt.disk_space import free_on, why_full
 from tasks import terminal
 from tasks.tracking import LoggedRows
 from tasks.tracking_store import TrackingError, is_away, without_patience
@@ -101,6 +100,8 @@ class Outbox:
         self._away = False
 
     def _unwritten(self, error: OSError) -> OutboxError:
+        from lopt.disk_space import free_on, why_full
+
         full = why_full(error)
         reason = full or f"{type(error).__name__}: {error}"
         return OutboxError(

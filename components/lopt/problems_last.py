@@ -20,10 +20,10 @@ LONGEST_SUM = 64
 """Products of each problem's own matrices are written out as sums of up to so many terms."""
 
 FEW_TERMS, MANY_USES, MANY_PRODUCTS = 16, 4, 15_000
-"""With more terms, numbers used so often and so much to multiply a library's product is faster.
+"""A sum of more terms is left to a library where that is faster.
 
-With less to multiply it is for `AdafactorMLP`, too, on ten params (docs/estimators.md)."""
-
+It is where each number is used four times or more, and one problem has 15,000 multiplications
+or more. With fewer it is for some, too; docs/estimators.md says why those stay sums."""
 
 Rule = Callable[[Equation, Sequence[Value], int], list[Any] | None]
 """Gives what an operation writes, of what it reads and the number of problems; `None` if it does

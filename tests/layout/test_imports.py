@@ -46,6 +46,19 @@ def test_importing_lopt_imports_nothing_heavy():
     assert set(loaded) & HEAVY == set()
 
 
+@pytest.mark.parametrize("package", ["flows", "tasks"])
+def test_a_command_loads_the_library_only_when_it_works(package: str):
+    """What is wrong is said before, and what JAX reads in its environment is set by then."""
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if path.stem != "__init__"
+    ]
+    loaded = run_python(f"import sys, {', '.join(modules)}; print(*sys.modules)").split()
+    assert set(modules) <= set(loaded)
+    assert {"jax", "lopt"} & set(loaded) == set()
+
+
 @pytest.mark.parametrize("name", sorted(HEAVY - {"tensorflow"}))
 def test_a_heavy_module_exists_under_its_name(name: str):
     """A misspelt name would never be found among the loaded ones."""
