@@ -19,11 +19,6 @@ from lopt.layouts import Value
 LONGEST_SUM = 64
 """Products of each problem's own matrices are written out as sums of up to so many terms."""
 
-FEW_TERMS, MANY_USES, MANY_PRODUCTS = 16, 4, 15_000
-"""A sum of more terms is left to a library where that is faster.
-
-It is where each number is used four times or more, and one problem has 15,000 multiplications
-or more. With fewer it is for some, too; docs/estimators.md says why those stay sums."""
 
 Rule = Callable[[Equation, Sequence[Value], int], list[Any] | None]
 """Gives what an operation writes, of what it reads and the number of problems; `None` if it does
@@ -119,16 +114,7 @@ def _product(equation: Equation, reads: Sequence[Value], size: int) -> list[Any]
     dtypes = (first.array.dtype, second.array.dtype, equation.forms[0].dtype)
     if any(dtype != jnp.float32 for dtype in dtypes) or not 1 <= terms <= LONGEST_SUM:
         return None
-    if terms > FEW_TERMS and _is_large(equation, terms):
-        return None
     return [_sum_of_products(*_factors(equation, first.array, second.array))]
-
-
-def _is_large(equation: Equation, terms: int) -> bool:
-    """Tell whether one problem's product is much to multiply, and of numbers used again."""
-    products: int = terms * math.prod(equation.forms[0].shape)
-    largest: int = max(math.prod(form.shape) for form in equation.read_forms)
-    return products >= MANY_PRODUCTS and products >= MANY_USES * largest
 
 
 def turned_order(equation: Equation) -> tuple[int, ...]:
