@@ -1,16 +1,20 @@
 """Segments of flows.meta_train as a user runs them, and the same with nobody told of them."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from unittest.mock import DEFAULT, patch
 
+import jax
+
+from benchmarks.stopwatch import Stopwatch
 from tasks import meta_training, run_choice, system_metrics, terminal, tracking
 from tasks.conf_files import read_conf
 from tasks.confs import Conf
 from tasks.curves import log_curve
 from tasks.ensembles import draw_ensemble
+from tasks.meta_rows import MetaRows
 from tasks.outbox import Outbox
 from tasks.references import EnsembleReference, RunReference
 from tasks.releases import LOGGED_MODEL
@@ -73,22 +77,45 @@ def nobody_told() -> Iterator[None]:
         yield
 
 
-class Once:
-    """The seconds of what is tracked once a run, and not with each segment."""
+class Telling:
+    """The seconds in which a run tells somebody of a segment, and so does nothing else."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self.engine, self.rows, self.disk = Stopwatch(), Stopwatch(), Stopwatch()
+        self.mlflow, self.terminal = Stopwatch(), Stopwatch()
+
+    def seconds(self) -> dict[str, float]:
+        """Return them by who is told."""
+        return {name: watch.seconds for name, watch in vars(self).items()}
 
     @contextmanager
     def timed(self) -> Iterator[None]:
-        """Add what is done inside."""
-        begun = time.perf_counter()
-        yield
-        self.seconds += time.perf_counter() - begun
+        """Time what is done inside, which is nothing but tracked segments."""
+        task = meta_training.meta_train_segment
+        with (
+            patch.object(Outbox, "keep", self.disk.of(Outbox.keep)),
+            patch.object(Outbox, "send_if_there", self.mlflow.of(Outbox.send_if_there)),
+            patch.object(terminal, "reach", self.terminal.of(terminal.reach)),
+            patch.object(MetaRows, "of", _once_there(self.rows.of(MetaRows.of))),
+            # What is outside of the function that the task is made of is the engine's.
+            patch.object(task, "fn", self.engine.halted_in(task.fn)),
+            self.engine.running(),
+        ):
+            yield
+
+
+def _once_there(rows_of: Callable[..., Any]) -> Callable[..., Any]:
+    """Wait for the device first, which has to be done in any case."""
+
+    def waited(rows: MetaRows, metrics: Any) -> Any:
+        jax.block_until_ready(metrics.values)
+        return rows_of(rows, metrics)
+
+    return waited
 
 
 @contextmanager
-def begun(once: Once) -> Iterator[Segments]:
+def begun(once: Stopwatch) -> Iterator[Segments]:
     """Begin a run, tracked from its beginning to its end."""
     conf = read_conf(CONF, [], list(Conf.model_fields))
     drawn = draw_ensemble.fn(conf.ensemble)
@@ -97,11 +124,11 @@ def begun(once: Once) -> Iterator[Segments]:
         # The store is made once a home, not once a run.
         tracking.experiment_id()
         opened = tracking.tracked("meta-train", confs)
-        with once.timed():
+        with once.running():
             mlflow_run_id = opened.__enter__()
             log_ensemble(mlflow_run_id, drawn, "meta-training")
         segments = Segments(conf, folder.noted(mlflow_run_id=mlflow_run_id).reference(), drawn)
         yield segments
-        with once.timed():
+        with once.running():
             segments.log_end()
             opened.__exit__(None, None, None)
