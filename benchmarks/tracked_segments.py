@@ -9,7 +9,7 @@ from unittest.mock import DEFAULT, patch
 import jax
 
 from benchmarks.stopwatch import Stopwatch
-from tasks import meta_training, run_choice, system_metrics, terminal, tracking
+from tasks import garbage, meta_training, run_choice, system_metrics, terminal, tracking
 from tasks.conf_files import read_conf
 from tasks.confs import Conf
 from tasks.curves import log_curve
@@ -27,7 +27,8 @@ Segment = Callable[..., object]
 class Segments:
     """A run with the settings of conf/quick.yaml, of which calling it takes the next segments.
 
-    Tracked or not, all meta-steps, validations and checkpoints are taken.
+    Tracked or not, all meta-steps, validations and checkpoints are taken. `beginning` is what it
+    takes to compile them, of which nobody is told.
     """
 
     def __init__(self, conf: Conf, run: RunReference, drawn: EnsembleReference) -> None:
@@ -35,7 +36,9 @@ class Segments:
         seed = self._conf.validation_seed
         self._held_out = draw_ensemble.fn(conf.ensemble.with_seed(seed))
         self._done = 0
-        self._advance(meta_training.meta_train_segment.fn, self._conf.meta_steps_per_dispatch)
+        self.beginning = Stopwatch()
+        with self.beginning.running():
+            self._advance(meta_training.meta_train_segment.fn, self._conf.meta_steps_per_dispatch)
 
     @property
     def of_a_run(self) -> float:
@@ -128,7 +131,9 @@ def begun(once: Stopwatch) -> Iterator[Segments]:
             mlflow_run_id = opened.__enter__()
             log_ensemble(mlflow_run_id, drawn, "meta-training")
         segments = Segments(conf, folder.noted(mlflow_run_id=mlflow_run_id).reference(), drawn)
-        yield segments
+        with garbage.set_aside() as settle:
+            settle()
+            yield segments
         with once.running():
             segments.log_end()
             opened.__exit__(None, None, None)

@@ -5,6 +5,7 @@ from prefect import flow
 from tasks import (
     accelerators,
     command_line,
+    garbage,
     last_screen,
     run_choice,
     run_names,
@@ -96,10 +97,15 @@ def _train(
     done = find_checkpoint(run)
     announce_compiling(conf, drawn, done)
     steady_from = all_compiled_by(conf, drawn, done)
-    with terminal.stage("meta-training", conf.meta_steps, done, steady_from):
+    with (
+        terminal.stage("meta-training", conf.meta_steps, done, steady_from),
+        garbage.set_aside() as settle,
+    ):
         for end in segment_ends(conf, done):
             meta_train_segment(run, conf, drawn, held_out, end)
             monitoring.renew()
+            if end >= steady_from:
+                settle()
 
 
 if __name__ == "__main__":
