@@ -1,6 +1,7 @@
 """Imports point one way, and `import lopt` stays small."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+TFDS_IMPORTED = re.compile(r"^\s*(import|from) tensorflow_datasets", re.MULTILINE)
 
 # What no user's program should pay for by `import lopt`. Of SciPy only the large parts: JAX
 # requires it and may import a small one.
@@ -57,6 +59,14 @@ def test_a_command_loads_the_library_only_when_it_works(package: str):
     loaded = run_python(f"import sys, {', '.join(modules)}; print(*sys.modules)").split()
     assert set(modules) <= set(loaded)
     assert {"jax", "lopt"} & set(loaded) == set()
+
+
+def test_only_one_module_imports_tfds():
+    """It keeps other threads from harm meanwhile."""
+    folders = ("components", "flows", "tasks", "tests", "benchmarks")
+    files = (path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    found = [path.name for path in files if TFDS_IMPORTED.search(path.read_text())]
+    assert found == ["tfds.py"]
 
 
 @pytest.mark.parametrize("name", sorted(HEAVY - {"tensorflow"}))

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 from PIL import Image
-from tensorflow_datasets.image_classification import cifar, mnist
 
 from lopt.datasets.digits import labelled_digits
 from lopt.datasets.raw_files import read_cifar, read_cifar_names, read_idx
 from lopt.datasets.sources import SOURCES
+from lopt.datasets.tfds import cifar, mnist, tfds
 
 Examples = Iterator[tuple[int, dict[str, Any]]]
 

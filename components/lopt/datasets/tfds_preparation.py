@@ -27,11 +27,8 @@ def prepare_with_tfds(
     builder.as_data_source(split="train")[0]["label"]
     ```
     """
-    import tensorflow_datasets as tfds
-    from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
-    from tensorflow_datasets.core.download.util import DownloadError
-
     from lopt.datasets.builders import BUILDERS
+    from lopt.datasets.tfds import DownloadError, NonMatchingChecksumError, tfds
 
     builder = BUILDERS[name](data_dir=directory, file_format="array_record")
     builder.on_example = on_example

@@ -12,9 +12,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-from tensorflow_datasets.core.download.checksums import UrlInfo
 
+from lopt.datasets.tfds import tfds
 from tests.local_server import serving
+
+UrlInfo = tfds.download.checksums.UrlInfo
 
 
 class SilentHandler(http.server.SimpleHTTPRequestHandler):

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 
 from lopt.datasets import SOURCES, DataSetError, prepare
 from lopt.datasets.builders import BUILDERS, Cifar10, FashionMnist, Mnist
 from lopt.datasets.data_set import Split
+from lopt.datasets.tfds import tfds
 from tests.lopt.datasets.publisher import published, write_cifar, write_mnist
 
 Examples = tuple[np.ndarray, np.ndarray]

@@ -1,10 +1,10 @@
 """What is said of data sets before they are prepared is what they are."""
 
 import pytest
-import tensorflow_datasets as tfds
 
 from lopt.datasets import SOURCES, DataSet
 from lopt.datasets.builders import BUILDERS
+from lopt.datasets.tfds import tfds
 
 
 def test_the_prepared_digits_are_as_foretold(digits: DataSet) -> None:

@@ -61,7 +61,7 @@ def validation_labels() -> list[str]:
 
 
 def _lines(name: str) -> list[str]:
-    import tensorflow_datasets as tfds
+    from lopt.datasets.tfds import tfds
 
     path = tfds.core.tfds_path(f"datasets/imagenet2012/{name}")
     return str(path.read_text()).split()

@@ -58,7 +58,7 @@ def published_checksums() -> dict[str, str]:
     published_checksums()["Imagenet64_val_npz.zip"][:8]  # "e1e75133"
     ```
     """
-    import tensorflow_datasets as tfds
+    from lopt.datasets.tfds import tfds
 
     infos = tfds.builder_cls("imagenet_resized").url_infos.values()
     return {info.filename: info.checksum for info in infos if info.filename in FILES}

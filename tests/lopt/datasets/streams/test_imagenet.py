@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 
 from lopt.datasets import DataSetError
 from lopt.datasets.streams import IMAGE_SOURCES, imagenet, imagenet_resized, open_stream
 from lopt.datasets.streams.preparation import prepare_source
 from lopt.datasets.streams.sources import ImageSource
+from lopt.datasets.tfds import tfds
 from tests.lopt.datasets.streams.pictures import picture
 from tests.lopt.datasets.streams.published import (
     CLASSES,
