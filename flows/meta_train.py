@@ -4,6 +4,7 @@ from prefect import flow
 
 from tasks import (
     accelerators,
+    cancellation,
     command_line,
     last_screen,
     run_choice,
@@ -32,7 +33,7 @@ from tasks.releases import release_of
 from tasks.tracked_inputs import log_ensemble
 
 
-@flow(name="meta-train", flow_run_name=run_names.run_name)
+@flow(name="meta-train", flow_run_name=run_names.run_name, on_running=[cancellation.listen])
 def meta_train(
     ensemble: EnsembleConf = DEFAULTS.ensemble,
     meta_training: MetaTrainingConf = DEFAULTS.meta_training,

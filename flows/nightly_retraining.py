@@ -7,7 +7,16 @@ from flows.challenge_champion import challenge_champion
 from flows.generate_ensemble import generate_ensemble
 from flows.meta_train import meta_train
 from flows.prepare_datasets import prepare_datasets
-from tasks import alarms, command_line, nights, run_choice, run_names, terminal, tracking
+from tasks import (
+    alarms,
+    cancellation,
+    command_line,
+    nights,
+    run_choice,
+    run_names,
+    terminal,
+    tracking,
+)
 from tasks.conf_checks import check_given
 from tasks.confs import (
     DEFAULTS,
@@ -27,6 +36,7 @@ from tasks.releases import note_settled
 @flow(
     name="nightly-retraining",
     flow_run_name=run_names.run_name,
+    on_running=[cancellation.listen],
     on_failure=[nights.report],
     on_completion=[alarms.report_left_out],
 )
