@@ -7,6 +7,7 @@ from tasks import (
     cancellation,
     command_line,
     last_screen,
+    queue_places,
     run_choice,
     run_names,
     system_metrics,
@@ -47,6 +48,7 @@ def meta_train(
         run_directory: Folder of the run that the cycle has opened; empty to choose one by the conf.
     """
     check_given({"ensemble": ensemble, "meta_training": meta_training})
+    queue_places.wait_for_mine()
     terminal.heading("Meta-training")
     accelerators.prepare(meta_training)
     terminal.say(f"  {accelerators.described(meta_training)}")

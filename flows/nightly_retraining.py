@@ -12,6 +12,7 @@ from tasks import (
     cancellation,
     command_line,
     nights,
+    queue_places,
     run_choice,
     run_names,
     terminal,
@@ -55,6 +56,7 @@ def nightly_retraining(
     Args:
         at: Which night it is: give the time of one that was stopped to go on with that.
     """
+    queue_places.wait_for_mine()
     with nights.alone(at) as tonight:
         if reason := nights.done_already(tonight):
             terminal.say(reason)

@@ -7,6 +7,7 @@ from tasks import (
     cancellation,
     command_line,
     last_screen,
+    queue_places,
     run_names,
     settings,
     terminal,
@@ -46,6 +47,7 @@ def reproduce_figure(
         "evaluation": evaluation,
     }
     check_given(confs)
+    queue_places.wait_for_mine()
     terminal.heading(f"Figure {figure.number}: {figure.title}")
     found = find_release(release) if figure.with_release else None
     with tracking.tracked("reproduce-figure", confs) as mlflow_run_id:
