@@ -3,7 +3,7 @@
 from prefect import flow
 
 from flows.evaluate_release import evaluate_release
-from tasks import command_line, last_screen, promotion, run_names, terminal, tracking
+from tasks import cancellation, command_line, last_screen, promotion, run_names, terminal, tracking
 from tasks.comparison import merge_reports, pair_reports
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, EnsembleConf, EvaluationConf, GateConf, PublicationConf
@@ -14,7 +14,7 @@ from tasks.releases import LATEST, find_release, note_settled
 from tasks.scores import log_report
 
 
-@flow(name="challenge-champion", flow_run_name=run_names.run_name)
+@flow(name="challenge-champion", flow_run_name=run_names.run_name, on_running=[cancellation.listen])
 def challenge_champion(
     ensemble: EnsembleConf = DEFAULTS.ensemble,
     evaluation: EvaluationConf = DEFAULTS.evaluation,

@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from tasks import command_line, last_screen, run_names, terminal, tracking
+from tasks import cancellation, command_line, last_screen, run_names, terminal, tracking
 from tasks.comparison import merge_reports
 from tasks.parameters import Sources
 from tasks.references import ReportReference
@@ -10,7 +10,7 @@ from tasks.scores import PAGE, log_report
 from tasks.tags import REPORTS
 
 
-@flow(name="compare-reports", flow_run_name=run_names.run_name)
+@flow(name="compare-reports", flow_run_name=run_names.run_name, on_running=[cancellation.listen])
 def compare_reports(reports: Sources, parent_mlflow_run_id: str | None = None) -> ReportReference:
     """Put reports on the same targets and seeds together, and compare all that they hold.
 

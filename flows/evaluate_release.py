@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from tasks import command_line, last_screen, run_names, terminal, tracking
+from tasks import cancellation, command_line, last_screen, run_names, terminal, tracking
 from tasks.cell_orders import cell_orders
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, EnsembleConf, EvaluationConf
@@ -17,7 +17,7 @@ from tasks.scores import PAGE, log_report
 from tasks.tracked_inputs import log_data_set, log_ensemble
 
 
-@flow(name="evaluate-release", flow_run_name=run_names.run_name)
+@flow(name="evaluate-release", flow_run_name=run_names.run_name, on_running=[cancellation.listen])
 def evaluate_release(
     ensemble: EnsembleConf = DEFAULTS.ensemble,
     evaluation: EvaluationConf = DEFAULTS.evaluation,

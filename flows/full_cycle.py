@@ -7,7 +7,7 @@ from flows.generate_ensemble import generate_ensemble
 from flows.meta_train import meta_train
 from flows.prepare_datasets import prepare_datasets
 from flows.publish_release import publish_release
-from tasks import command_line, run_choice, run_names, tracking
+from tasks import cancellation, command_line, queue_places, run_choice, run_names, tracking
 from tasks.conf_checks import check_given
 from tasks.confs import (
     DEFAULTS,
@@ -20,7 +20,7 @@ from tasks.confs import (
 from tasks.references import ModelVersionReference
 
 
-@flow(name="full-cycle", flow_run_name=run_names.run_name)
+@flow(name="full-cycle", flow_run_name=run_names.run_name, on_running=[cancellation.listen])
 def full_cycle(
     datasets: DatasetsConf = DEFAULTS.datasets,
     ensemble: EnsembleConf = DEFAULTS.ensemble,
@@ -37,6 +37,7 @@ def full_cycle(
         "publication": publication,
     }
     check_given(confs)
+    queue_places.wait_for_mine()
     with tracking.tracked("full-cycle", confs) as mlflow_run_id:
         prepare_datasets(datasets, mlflow_run_id)
         drawn = generate_ensemble(ensemble, mlflow_run_id)

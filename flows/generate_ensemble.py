@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from tasks import command_line, run_names, terminal, tracking
+from tasks import cancellation, command_line, run_names, terminal, tracking
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, EnsembleConf
 from tasks.ensemble_page import PAGE, log_page, show_counts, steps_in_all
@@ -14,7 +14,7 @@ from tasks.references import EnsembleReference
 from tasks.tracked_inputs import log_ensemble
 
 
-@flow(name="generate-ensemble", flow_run_name=run_names.run_name)
+@flow(name="generate-ensemble", flow_run_name=run_names.run_name, on_running=[cancellation.listen])
 def generate_ensemble(
     ensemble: EnsembleConf = DEFAULTS.ensemble, parent_mlflow_run_id: str | None = None
 ) -> EnsembleReference:

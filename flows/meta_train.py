@@ -4,9 +4,11 @@ from prefect import flow
 
 from tasks import (
     accelerators,
+    cancellation,
     command_line,
     garbage,
     last_screen,
+    queue_places,
     run_choice,
     run_names,
     system_metrics,
@@ -33,7 +35,7 @@ from tasks.releases import release_of
 from tasks.tracked_inputs import log_ensemble
 
 
-@flow(name="meta-train", flow_run_name=run_names.run_name)
+@flow(name="meta-train", flow_run_name=run_names.run_name, on_running=[cancellation.listen])
 def meta_train(
     ensemble: EnsembleConf = DEFAULTS.ensemble,
     meta_training: MetaTrainingConf = DEFAULTS.meta_training,
@@ -47,6 +49,7 @@ def meta_train(
         run_directory: Folder of the run that the cycle has opened; empty to choose one by the conf.
     """
     check_given({"ensemble": ensemble, "meta_training": meta_training})
+    queue_places.wait_for_mine()
     terminal.heading("Meta-training")
     accelerators.prepare(meta_training)
     terminal.say(f"  {accelerators.described(meta_training)}")

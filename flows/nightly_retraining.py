@@ -7,7 +7,17 @@ from flows.challenge_champion import challenge_champion
 from flows.generate_ensemble import generate_ensemble
 from flows.meta_train import meta_train
 from flows.prepare_datasets import prepare_datasets
-from tasks import alarms, command_line, nights, run_choice, run_names, terminal, tracking
+from tasks import (
+    alarms,
+    cancellation,
+    command_line,
+    nights,
+    queue_places,
+    run_choice,
+    run_names,
+    terminal,
+    tracking,
+)
 from tasks.conf_checks import check_given
 from tasks.confs import (
     DEFAULTS,
@@ -27,6 +37,7 @@ from tasks.releases import note_settled
 @flow(
     name="nightly-retraining",
     flow_run_name=run_names.run_name,
+    on_running=[cancellation.listen],
     on_failure=[nights.report],
     on_completion=[alarms.report_left_out],
 )
@@ -45,6 +56,7 @@ def nightly_retraining(
     Args:
         at: Which night it is: give the time of one that was stopped to go on with that.
     """
+    queue_places.wait_for_mine()
     with nights.alone(at) as tonight:
         if reason := nights.done_already(tonight):
             terminal.say(reason)

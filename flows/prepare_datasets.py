@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from tasks import command_line, run_names, terminal, tracking
+from tasks import cancellation, command_line, run_names, terminal, tracking
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, DatasetsConf
 from tasks.datasets import prepare_dataset
@@ -10,7 +10,7 @@ from tasks.references import DataSetReference
 from tasks.tracked_inputs import log_data_set
 
 
-@flow(name="prepare-datasets", flow_run_name=run_names.run_name)
+@flow(name="prepare-datasets", flow_run_name=run_names.run_name, on_running=[cancellation.listen])
 def prepare_datasets(
     datasets: DatasetsConf = DEFAULTS.datasets, parent_mlflow_run_id: str | None = None
 ) -> list[DataSetReference]:

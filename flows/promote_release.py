@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from tasks import command_line, last_screen, promotion, run_names, terminal, tracking
+from tasks import cancellation, command_line, last_screen, promotion, run_names, terminal, tracking
 from tasks.comparison import pair_reports
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, GateConf, PublicationConf
@@ -10,7 +10,7 @@ from tasks.gate import Decision, announce, intended, refuse_unlike, rule_on, set
 from tasks.parameters import Version
 
 
-@flow(name="promote-release", flow_run_name=run_names.run_name)
+@flow(name="promote-release", flow_run_name=run_names.run_name, on_running=[cancellation.listen])
 def promote_release(
     gate: GateConf = DEFAULTS.gate,
     publication: PublicationConf = DEFAULTS.publication,

@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from tasks import command_line, last_screen, run_names, terminal, tracking
+from tasks import cancellation, command_line, last_screen, run_names, terminal, tracking
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, PublicationConf
 from tasks.parameters import Release, Report
@@ -17,7 +17,7 @@ from tasks.references import ModelVersionReference
 from tasks.releases import LATEST, find_release
 
 
-@flow(name="publish-release", flow_run_name=run_names.run_name)
+@flow(name="publish-release", flow_run_name=run_names.run_name, on_running=[cancellation.listen])
 def publish_release(
     publication: PublicationConf = DEFAULTS.publication,
     release: Release = LATEST,

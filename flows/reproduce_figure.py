@@ -3,7 +3,17 @@
 from prefect import flow
 
 from flows.meta_train import meta_train
-from tasks import command_line, last_screen, run_names, settings, terminal, tracking, variants
+from tasks import (
+    cancellation,
+    command_line,
+    last_screen,
+    queue_places,
+    run_names,
+    settings,
+    terminal,
+    tracking,
+    variants,
+)
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, EnsembleConf, EvaluationConf, FigureConf, MetaTrainingConf
 from tasks.datasets import prepare_dataset
@@ -17,7 +27,7 @@ from tasks.references import FigureReference
 from tasks.releases import LATEST, find_release
 
 
-@flow(name="reproduce-figure", flow_run_name=run_names.run_name)
+@flow(name="reproduce-figure", flow_run_name=run_names.run_name, on_running=[cancellation.listen])
 def reproduce_figure(
     figure: FigureConf = DEFAULTS.figure,
     ensemble: EnsembleConf = DEFAULTS.ensemble,
@@ -37,6 +47,7 @@ def reproduce_figure(
         "evaluation": evaluation,
     }
     check_given(confs)
+    queue_places.wait_for_mine()
     terminal.heading(f"Figure {figure.number}: {figure.title}")
     found = find_release(release) if figure.with_release else None
     with tracking.tracked("reproduce-figure", confs) as mlflow_run_id:

@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from tasks import command_line, promotion, run_names, terminal
+from tasks import cancellation, command_line, promotion, run_names, terminal
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, PublicationConf
 from tasks.gate import announce_roll_back
@@ -10,7 +10,7 @@ from tasks.parameters import EarlierVersion
 from tasks.references import ModelVersionReference
 
 
-@flow(name="roll-back", flow_run_name=run_names.run_name)
+@flow(name="roll-back", flow_run_name=run_names.run_name, on_running=[cancellation.listen])
 def roll_back(
     publication: PublicationConf = DEFAULTS.publication,
     to: EarlierVersion = promotion.PREVIOUS,

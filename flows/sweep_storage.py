@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from tasks import alarms, command_line, run_names, terminal
+from tasks import alarms, cancellation, command_line, run_names, terminal
 from tasks.conf_checks import check_given
 from tasks.confs import DEFAULTS, RetentionConf
 from tasks.sweeping import Swept, announce, find_leftovers, remove_leftovers
@@ -11,6 +11,7 @@ from tasks.sweeping import Swept, announce, find_leftovers, remove_leftovers
 @flow(
     name="sweep-storage",
     flow_run_name=run_names.run_name,
+    on_running=[cancellation.listen],
     on_failure=[alarms.report],
 )
 def sweep_storage(retention: RetentionConf = DEFAULTS.retention, dry_run: bool = False) -> Swept:

@@ -66,19 +66,6 @@ def unfinished(work_pool: str, *, pending: bool = True) -> "list[FlowRun]":
     return _of_pool(work_pool, FlowRunFilter(state=states))
 
 
-def cancelling(work_pool: str) -> "list[FlowRun]":
-    """Return the pool's runs that are to end because somebody has cancelled them."""
-    from prefect.client.schemas.filters import (
-        FlowRunFilter,
-        FlowRunFilterState,
-        FlowRunFilterStateType,
-    )
-    from prefect.client.schemas.objects import StateType
-
-    states = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CANCELLING]))
-    return _of_pool(work_pool, FlowRunFilter(state=states))
-
-
 def crashed(work_pool: str) -> "list[FlowRun]":
     """Return the pool's runs whose process was lost a short while ago, as Prefect found out itself.
 

@@ -65,16 +65,6 @@ def flow_processes(worker: int) -> list[psutil.Process]:
     return [child for child in children if FLOW_RUN in _environ(child)]
 
 
-def ask_to_end(home: Path, program: str, flow_run_id: str) -> bool:
-    """Ask the process of a flow run to end, not those it has started; whether there is one."""
-    found = [one for one in marked(home, program) if flow_runs([one]) == [flow_run_id]]
-    numbers = {process.pid for process in found}
-    first = [process for process in found if _parent(process) not in numbers]
-    for process in first:
-        _try(process.terminate)
-    return bool(first)
-
-
 def end(processes: Sequence[psutil.Process], seconds: float = SECONDS_TO_END) -> bool:
     """Ask processes to end, and after some time make them; whether all ended when asked.
 
@@ -94,13 +84,6 @@ def _try(signal: Callable[[], None]) -> None:
         signal()
     except psutil.NoSuchProcess:
         return
-
-
-def _parent(process: psutil.Process) -> int | None:
-    try:
-        return process.ppid()
-    except psutil.NoSuchProcess:
-        return None
 
 
 def _environ(process: psutil.Process) -> dict[str, str]:

@@ -9,12 +9,11 @@ such a run as crashed, begin it as often as it dies, and take a restart of the s
 
 import sys
 import time
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from tasks import settings
 from tasks.deployment_confs import WorkPoolConf
-from tasks.servers import interrupted, unheard
+from tasks.servers import interrupted
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -71,15 +70,12 @@ def watch(work_pool: WorkPoolConf, seconds: float) -> NoReturn:
     from httpx import HTTPError
 
     known: dict[str, Sign] = {}
-    told: set[str] = set()
     looked = time.monotonic()
     while True:
         try:
             if time.monotonic() - looked > LONGEST_GAP:
                 known = {}
             known = _look(work_pool, known, seconds)
-            if work_pool.kind == "process":
-                told |= _tell_unheard(work_pool, told)
         except HTTPError as error:
             known = {}
             _say(f"Prefect's server does not answer: {error}")
@@ -116,14 +112,6 @@ def _look(work_pool: WorkPoolConf, known: Mapping[str, Sign], seconds: float) ->
     _take_up([runs[one] for one in dead], f"Its process has given no sign for {seconds:.0f} s.")
     _take_up(interrupted.crashed(work_pool.name), "Its process was lost.")
     return {run: one for run, one in noticed.items() if run not in dead}
-
-
-def _tell_unheard(work_pool: WorkPoolConf, told: Set[str]) -> set[str]:
-    cancelling = interrupted.cancelling(work_pool.name)
-    found = unheard.tell(cancelling, settings.home(), told)
-    for run in found:
-        _say(f"{run.name} was cancelled and has not heard of it: its process is asked to end.")
-    return {str(run.id) for run in found}
 
 
 def _take_up(runs: "Sequence[FlowRun]", why: str) -> None:

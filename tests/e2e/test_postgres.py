@@ -2,14 +2,17 @@
 
 import json
 import tempfile
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
 
+from tasks.servers.processes import flow_runs
 from tests.e2e import postgres
 from tests.e2e.operators import SECONDS, eventually
 from tests.e2e.team import Team
@@ -17,6 +20,9 @@ from tests.e2e.trainings import ENDED
 
 META_STEPS = 2000
 """Of what is killed: enough that it is still at work when that is seen."""
+
+AWAY_SECONDS = 60
+"""Longer than Prefect's runner looks for cancellations without its server."""
 
 pytestmark = [
     pytest.mark.e2e,
@@ -98,18 +104,19 @@ def meta_steps(team: Team, mlflow_run: str) -> list[int]:
     return sorted(int(point["step"]) for point in found["metrics"])
 
 
-def test_what_a_killed_worker_was_doing_goes_on_when_the_worker_is_back(team: Team) -> None:
+def started(team: Team, **values: Any) -> str:
+    """Start a meta-training that no other test has; the id of its flow run."""
     found = team.ask_prefect("deployments/filter", flows={"name": {"any_": ["meta-train"]}})
     (wanted,) = [one for one in found if one["name"] == "tiny"]
-    conf = wanted["parameters"]["meta_training"] | {
-        "meta_steps": META_STEPS,
-        "segment_meta_steps": 20,
-        "warmup_meta_steps": 2,
-        "seed": 77,
-    }
+    few = {"segment_meta_steps": 20, "warmup_meta_steps": 2}
+    conf = wanted["parameters"]["meta_training"] | few | values
     asked = {"parameters": {"meta_training": conf}}
-    run = team.ask_prefect(f"deployments/{wanted['id']}/create_flow_run", content=asked)["id"]
+    return str(team.ask_prefect(f"deployments/{wanted['id']}/create_flow_run", content=asked)["id"])
+
+
+def test_what_a_killed_worker_was_doing_goes_on_when_the_worker_is_back(team: Team) -> None:
     known = set(team.folder.glob("lopt/runs/*/*/run.json"))
+    run = started(team, meta_steps=META_STEPS, seed=77)
 
     def begun() -> set[Path]:
         return set(team.folder.glob("lopt/runs/*/*/run.json")) - known
@@ -138,6 +145,38 @@ def test_what_a_killed_worker_was_doing_goes_on_when_the_worker_is_back(team: Te
     assert f"meta-steps-to-{done + 20}" in again
     mlflow_run = json.loads(record.read_text())["mlflow_run_id"]
     assert meta_steps(team, mlflow_run) == list(range(1, META_STEPS + 1))
+
+
+def processes_of(team: Team, flow_run: str) -> list[psutil.Process]:
+    """Those that work on a flow run."""
+    return [one for one in team.processes() if flow_runs([one]) == [flow_run]]
+
+
+def test_a_run_that_is_cancelled_after_prefect_was_away_ends_though_its_worker_is_left_alone(
+    team: Team,
+) -> None:
+    """Prefect's runner has given up by then, and `watch` reaches into no other container."""
+    known = set(team.folder.glob("lopt/runs/*/*/checkpoints/*[0-9]"))
+    run = started(team, meta_steps=100_000, seed=78, rollback_rise=1e6)
+
+    def checkpoints() -> set[Path]:
+        return set(team.folder.glob("lopt/runs/*/*/checkpoints/*[0-9]")) - known
+
+    eventually(lambda: bool(checkpoints()), team.log)
+    team.kill("prefect")
+    time.sleep(AWAY_SECONDS)
+    team.start("prefect")
+    eventually(lambda: team.is_healthy("prefect"), team.log)
+    cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+    team.ask_prefect(f"flow_runs/{run}/set_state", content=cancelling)
+    # A minute of patience, and what tests have beside them.
+    eventually(lambda: not processes_of(team, run), team.log, seconds=180)
+    eventually(lambda: team.flow_run(run)["state_type"] == "CANCELLED", team.log, seconds=60)
+    assert team.flow_run(run)["run_count"] == 1
+    newest = max(checkpoints(), key=lambda path: int(path.name))
+    record = newest.parents[1] / "run.json"
+    mlflow_run = json.loads(record.read_text())["mlflow_run_id"]
+    assert meta_steps(team, mlflow_run)[: int(newest.name)] == list(range(1, int(newest.name) + 1))
 
 
 def dumps(team: Team) -> dict[str, str]:

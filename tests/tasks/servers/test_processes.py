@@ -74,31 +74,3 @@ def test_a_worker_that_is_gone_runs_no_flows() -> None:
     with running(OBEDIENT) as process:
         pass
     assert processes.flow_processes(process.pid) == []
-
-
-CHILD = """
-import subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-print("ready", flush=True)
-try:
-    time.sleep(600)
-finally:
-    child.kill()
-"""
-
-
-def test_of_a_flow_run_the_process_is_asked_to_end_and_not_those_that_it_has_started(
-    tmp_path: Path,
-) -> None:
-    of_home = {"LOPT_SERVERS": str(tmp_path), "LOPT_SERVERS_PROGRAM": "worker"}
-    with (
-        running(CHILD, **of_home, PREFECT__FLOW_RUN_ID="a") as flow,
-        running(OBEDIENT, **of_home, PREFECT__FLOW_RUN_ID="b") as other,
-    ):
-        (child,) = flow.children()
-        assert not processes.ask_to_end(tmp_path, "worker", "c")
-        assert processes.ask_to_end(tmp_path, "worker", "a")
-        flow.wait(30)
-        assert child.is_running()
-        assert other.is_running()
-        child.kill()

@@ -75,7 +75,6 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[str]]]:
         scene = Scene(looks)
         monkeypatch.setattr(silence.interrupted, "unfinished", scene.unfinished)
         monkeypatch.setattr(silence.interrupted, "crashed", lambda _: [])
-        monkeypatch.setattr(silence.interrupted, "cancelling", lambda _: [])
         monkeypatch.setattr(silence.interrupted, "schedule_unchanged", scene.schedule)
         monkeypatch.setattr(silence, "_sign", lambda _, run: scene.current[run.id])
         clock = SimpleNamespace(sleep=scene.sleep, monotonic=lambda: scene.now)
