@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 def show_scores(reference: ReportReference) -> None:
     """Print the table of scores and what it says; of several releases, against the first."""
     from lopt.evaluation import Report
-    from lopt.evaluation.words import missing, summary, tuning, verdicts
+    from lopt.evaluation.words import missing, summary, sweep_ends, tuning, verdicts
 
     report = Report.read(Path(reference.directory))
     console = terminal.console()
     for part in fitting(score_table(report, report.ours[0]), console):
         console.print(part)
     terminal.paragraph(LEGEND, "dim")
-    terminal.paragraph(tuning(report))
+    terminal.paragraph(" ".join([tuning(report), *sweep_ends(report)]))
     for line in [*missing(report), *summary(report), *verdicts(report)]:
         terminal.paragraph(f"* {line}")
 

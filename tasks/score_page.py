@@ -25,10 +25,10 @@ def score_page(report: "Report") -> str:
         robustness_table,
         score_table,
     )
-    from lopt.evaluation.words import ROBUSTNESS, missing, summary, tuning, verdicts
+    from lopt.evaluation.words import ROBUSTNESS, missing, summary, sweep_ends, tuning, verdicts
 
     parts = [
-        tuning(report),
+        " ".join([tuning(report), *sweep_ends(report)]),
         _list([*missing(report), *summary(report)]),
         "## All targets together",
         markdown_table(overview_table(report)),

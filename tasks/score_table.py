@@ -63,5 +63,7 @@ def _row(
 
 
 def _number(score: "Score") -> str:
+    from lopt.evaluation.texts import end_mark
+
     diverged = f" !{score.diverged}" if score.diverged else ""
-    return f"{score.value:.2f} ±{(score.high - score.low) / 2:.2f}{diverged}"
+    return f"{score.value:.2f} ±{(score.high - score.low) / 2:.2f}{end_mark(score)}{diverged}"

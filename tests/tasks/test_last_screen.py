@@ -17,7 +17,7 @@ from tasks.score_table import ScoreTable
 TABLE = ScoreTable(
     ("target", "learned", "SGD+momentum", "RMSProp", "Adam"),
     (
-        ("held_out/softmax_regression", "-10.81 ±0.16", *["-10.77 ±0.16 !2 +"] * 3),
+        ("held_out/softmax_regression", "-10.81 ±0.16", *["-10.77 ±0.16† !2 +"] * 3),
         ("held_out/two_dimensional", "-2.12 ±1.10 !1", *["-1.46 ±1.34 ="] * 3),
         ("mean (best rate per target)", "-1.40 ±0.28", *["-1.27 ±0.18 !1 -"] * 3),
     ),

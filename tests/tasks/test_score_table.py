@@ -67,6 +67,17 @@ def test_a_loss_is_told_whatever_rates_there_are(
     assert f"* {loss}" in score_page(report)
 
 
+@pytest.mark.parametrize(("rates", "marked"), [(ONE, False), (SWEEP, True)])
+def test_scores_at_an_end_of_the_rates_tried_are_marked_and_the_page_says_what_that_means(
+    make_report: MakeReport, rates: tuple[float, ...], marked: bool
+) -> None:
+    report = make_report(rates, {})
+    # Of two rates each is an end.
+    at_one_rate = score_table(report, "learned").rows[:3]
+    assert [["†" in cell for cell in row] for row in at_one_rate] == [[False, False, marked]] * 3
+    assert ("† marks a learning rate" in score_page(report).splitlines()[0]) == marked
+
+
 @pytest.mark.parametrize(
     ("rates", "words"), [(ONE, "Neither were the others"), (SWEEP, "the best of its 2 learning")]
 )

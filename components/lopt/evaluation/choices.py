@@ -29,6 +29,20 @@ def choices(cells: Sequence[Cell]) -> tuple[Choice, ...]:
     return (DEFAULT,)
 
 
+def at_end(rate: float, tried: Sequence[float]) -> bool:
+    """Tell whether a learning rate is the least or the greatest of those tried.
+
+    Where the best one is, a better one may lie beyond. Of one rate nothing was tried.
+
+    **Example**
+
+    ```python
+    at_end(0.3, (0.01, 0.1, 0.3))  # True
+    ```
+    """
+    return min(tried) < max(tried) and rate in (min(tried), max(tried))
+
+
 def chosen(cells: Sequence[Cell], choice: Choice) -> tuple[Cell, ...]:
     """Return the cells of one optimizer, one for each target, at the learning rate chosen.
 

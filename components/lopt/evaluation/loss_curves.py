@@ -1,16 +1,16 @@
 """The curves that are drawn of a target, by whatever draws them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, Int32
 
 from lopt.evaluation.cell import Cell, timed_alike
-from lopt.evaluation.choices import choices, chosen
+from lopt.evaluation.choices import at_end, choices, chosen
 from lopt.evaluation.measures import log_relative_losses
 from lopt.evaluation.report import Report
-from lopt.evaluation.texts import RATE
+from lopt.evaluation.texts import AT_END, RATE
 
 
 class LossCurve(NamedTuple):
@@ -21,7 +21,7 @@ class LossCurve(NamedTuple):
     """
 
     label: str
-    """The optimizer, and the learning rate if that was chosen."""
+    """The optimizer, and the learning rate if that was chosen; marked at an end of those tried."""
     number: int
     """Which of the report's optimizers it is."""
     second: bool
@@ -51,12 +51,14 @@ def loss_curves(report: Report, target: str) -> Iterator[LossCurve]:
     alike = timed_alike(cell for cell in report.cells if cell.target == target)
     for number, optimizer in enumerate(report.optimizers):
         drawn: set[float] = set()
+        tried = report.of(optimizer)[0].learning_rates
         for choice in choices(report.of(optimizer)):
             cells = chosen(report.of(optimizer), choice)
             cell = next(cell for cell in cells if cell.target == target)
             rate = cell.learning_rates[0]
             if rate not in drawn:
-                chosen_rate = f"{RATE[choice]}, {rate:g}" if RATE[choice] else ""
+                mark = AT_END if at_end(rate, tried) else ""
+                chosen_rate = f"{RATE[choice]}, {rate:g}{mark}" if RATE[choice] else ""
                 low, middle, high = _quartiles(cell)
                 yield LossCurve(
                     label=optimizer + chosen_rate,
@@ -70,6 +72,19 @@ def loss_curves(report: Report, target: str) -> Iterator[LossCurve]:
                     seconds_per_step=cell.seconds_per_step if alike else None,
                 )
             drawn.add(rate)
+
+
+def said_of_ends(curves: Sequence[LossCurve]) -> str:
+    """Say what the mark of a learning rate at an end of those tried is, if any curve has it.
+
+    **Example**
+
+    ```python
+    said_of_ends(curves)  # "† least or greatest rate tried"
+    ```
+    """
+    marked = any(curve.label.endswith(AT_END) for curve in curves)
+    return f"{AT_END} least or greatest rate tried" if marked else ""
 
 
 def _quartiles(cell: Cell) -> Float64[np.ndarray, "3 records"]:

@@ -19,7 +19,7 @@ from lopt.evaluation.tables import (
     robustness_table,
     score_table,
 )
-from lopt.evaluation.words import ROBUSTNESS, missing, summary, tuning, verdicts
+from lopt.evaluation.words import ROBUSTNESS, missing, summary, sweep_ends, tuning, verdicts
 from lopt.web_page import details, document, note, numbers
 
 if TYPE_CHECKING:
@@ -116,7 +116,8 @@ def _head(report: Report) -> str:
 
 def _overview(report: Report) -> Iterator[str]:
     yield "<h2 id='overview'>All targets together</h2>"
-    yield f'<p class="warning">{html.escape(tuning(report))}</p>'
+    said = " ".join([tuning(report), *sweep_ends(report)])
+    yield f'<p class="warning">{html.escape(said)}</p>'
     if lines := missing(report):
         yield _warning(lines)
     yield _list(summary(report))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lopt.evaluation.colours import COLOURS, colour_of, marker_of
-from lopt.evaluation.loss_curves import LossCurve, loss_curves
+from lopt.evaluation.loss_curves import LossCurve, loss_curves, said_of_ends
 from lopt.evaluation.measures import AREA, REFERENCE, SPEED_UP, SPEED_UP_IN_SECONDS, unit
 from lopt.evaluation.rate_plots import rates_figure
 from lopt.evaluation.report import Report
@@ -70,7 +70,8 @@ def loss_figure(report: Report, target: str) -> "Figure":
 
     figure = Figure(figsize=(9.0, 4.5), dpi=120, layout="constrained")
     axes = figure.add_subplot()
-    for curve in loss_curves(report, target):
+    curves = list(loss_curves(report, target))
+    for curve in curves:
         plot_curve(axes, curve)
     axes.set_yscale("log")
     axes.set_xlabel("inner step")
@@ -78,7 +79,13 @@ def loss_figure(report: Report, target: str) -> "Figure":
     # In two lines: beside the legend there is no room for a long name.
     axes.set_title(f"{target}\nmedian and quartiles of {report.cells[0].seeds} seeds")
     axes.grid(visible=True, alpha=0.3)
-    figure.legend(loc="outside right upper", fontsize="small", frameon=False)
+    figure.legend(
+        title=said_of_ends(curves),
+        title_fontsize="small",
+        loc="outside right upper",
+        fontsize="small",
+        frameon=False,
+    )
     return figure
 
 

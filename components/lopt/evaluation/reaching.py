@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int32
 
 from lopt.evaluation.cell import Cell, timed_alike
-from lopt.evaluation.choices import TUNED, Choice, chosen
+from lopt.evaluation.choices import TUNED, Choice, at_end, chosen
 from lopt.evaluation.measures import REFERENCE, SPEED_UP, SPEED_UP_IN_SECONDS
 from lopt.evaluation.target import Better
 
@@ -120,6 +120,8 @@ class Reaching:
     optimizer: str
     choice: Choice
     learning_rate: float
+    at_end: bool
+    """Whether that was chosen and is the least or the greatest of those tried."""
     trajectories: int
     reached: int
     steps: float
@@ -148,6 +150,7 @@ def reachings(
             optimizer=cell.optimizer,
             choice=choice,
             learning_rate=cell.learning_rates[0],
+            at_end=at_end(cell.learning_rates[0], cells[0].learning_rates),
             trajectories=steps.size,
             reached=int(np.isfinite(steps).sum()),
             steps=middle,

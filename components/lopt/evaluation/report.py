@@ -163,7 +163,7 @@ class Report:
         """
         if measure not in self._scores:
             self._scores[measure] = tuple(
-                score(name, part, choice, measure)
+                score(name, part, choice, measure, cells[0].learning_rates)
                 for cells in self._measured.values()
                 for choice in choices(cells)
                 for name, part in slices(chosen(cells, choice), measure)

@@ -9,7 +9,7 @@ from jaxtyping import Float64
 
 from lopt.evaluation.bootstrap import mean_with_interval
 from lopt.evaluation.cell import Cell
-from lopt.evaluation.choices import Choice
+from lopt.evaluation.choices import Choice, at_end
 from lopt.evaluation.measures import TRAINING_LOSS, better, measures, values
 from lopt.evaluation.target import Better
 
@@ -26,6 +26,8 @@ class Score:
     choice: Choice
     learning_rate: float | None
     """`None` for a mean over targets that do not have the same."""
+    at_end: bool
+    """Whether that was chosen and is the least or the greatest of those tried."""
     measure: str
     better: Better
     value: float
@@ -59,26 +61,31 @@ class Difference:
         return "better" if (self.value < 0.0) == (self.better == "lower") else "worse"
 
 
-def score(name: str, cells: Sequence[Cell], choice: Choice, measure: str) -> Score:
+def score(
+    name: str, cells: Sequence[Cell], choice: Choice, measure: str, tried: Sequence[float]
+) -> Score:
     """Return the score of one optimizer on the targets of `cells`, each weighing the same.
 
     `name` is the target's, or "mean"; the cells have one learning rate each, as `chosen`
-    gives them.
+    gives them, out of the learning rates that were tried.
 
     **Example**
 
     ```python
+    tried = report.of("Adam")[0].learning_rates
     adam = chosen(report.of("Adam"), "best single rate")
-    score("mean", adam, "best single rate", "area").value
+    score("mean", adam, "best single rate", "area", tried).value
     ```
     """
     value, low, high = mean_with_interval([_seeds(cell, measure) for cell in cells])
     rates = {cell.learning_rates[0] for cell in cells}
+    rate = rates.pop() if len(rates) == 1 else None
     return Score(
         target=name,
         optimizer=cells[0].optimizer,
         choice=choice,
-        learning_rate=rates.pop() if len(rates) == 1 else None,
+        learning_rate=rate,
+        at_end=rate is not None and at_end(rate, tried),
         measure=measure,
         better=better(cells[0], measure),
         value=value,
@@ -126,7 +133,7 @@ def slices(cells: Sequence[Cell], measure: str) -> list[tuple[str, list[Cell]]]:
     **Example**
 
     ```python
-    rows = [score(name, part, choice, "area") for name, part in slices(cells, "area")]
+    rows = [score(name, part, choice, "area", tried) for name, part in slices(cells, "area")]
     ```
     """
     having = [cell for cell in cells if measure in measures(cell)]

@@ -6,6 +6,8 @@ from lopt.evaluation.scores import Difference, Score
 
 _FIRST_BY_POWERS_OF_TEN = 1e6
 RATE = {DEFAULT: "", SINGLE: " (best rate)", TUNED: " (best per target)"}
+AT_END = "†"
+"""Stands after a learning rate that was chosen at an end of those tried."""
 
 
 def name(score: Score) -> str:
@@ -21,16 +23,28 @@ def name(score: Score) -> str:
 
 
 def rate_text(score: Score) -> str:
-    """Return the learning rate if it was chosen, and is one.
+    """Return the learning rate if it was chosen, and is one; marked at an end of those tried.
 
     **Example**
 
     ```python
-    name(score) + rate_text(score)  # "Adam (best rate) at 0.01"
+    name(score) + rate_text(score)  # "Adam (best rate) at 0.3†"
     ```
     """
     chosen = score.choice != DEFAULT and score.learning_rate is not None
-    return f" at {score.learning_rate:g}" if chosen else ""
+    return f" at {score.learning_rate:g}{end_mark(score)}" if chosen else ""
+
+
+def end_mark(score: Score) -> str:
+    """Return the mark of a learning rate at an end of those tried, nothing for any other.
+
+    **Example**
+
+    ```python
+    end_mark(score)  # "†"
+    ```
+    """
+    return AT_END if score.at_end else ""
 
 
 def value_text(measure: str, value: float) -> str:

@@ -8,7 +8,7 @@ from lopt.evaluation.failures import LEFT_OUT
 from lopt.evaluation.measures import AREA, REFERENCE, SPEED_UP, SPEED_UP_IN_SECONDS
 from lopt.evaluation.report import Report
 from lopt.evaluation.scores import MEAN, Difference
-from lopt.evaluation.texts import value_text
+from lopt.evaluation.texts import AT_END, part_text, value_text
 
 HELD_OUT = "held_out/"
 ROBUSTNESS = (
@@ -37,6 +37,28 @@ def tuning(report: Report) -> str:
     if not swept:
         return f"{line} Neither were the others: each had one learning rate."
     return f"{line} The others were: each {best} that are scored here, which favours them."
+
+
+def sweep_ends(report: Report) -> list[str]:
+    """Say how many of the chosen learning rates lie at an end of those tried, if any was chosen.
+
+    **Example**
+
+    ```python
+    sweep_ends(report)  # ["† marks ...: 3 of 11 best single rates and 57 of 253 best rates ..."]
+    ```
+    """
+    scores = report.scores(AREA)
+    single = [one.at_end for one in scores if one.choice == SINGLE and one.target == MEAN]
+    tuned = [one.at_end for one in scores if one.choice == TUNED and one.target != MEAN]
+    if not single:
+        return []
+    return [
+        f"{AT_END} marks a learning rate that was chosen though it is the least or the greatest of "
+        f"those tried, so that with more of them the optimizer may do better: "
+        f"{part_text(sum(single), len(single))} best single rates and "
+        f"{part_text(sum(tuned), len(tuned))} best rates for a target."
+    ]
 
 
 def summary(report: Report) -> list[str]:

@@ -1,9 +1,9 @@
 """Loss against inner step, a panel for each target: the paper's figures 2, 3 and 4."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from lopt.evaluation.loss_curves import LossCurve, loss_curves
+from lopt.evaluation.loss_curves import LossCurve, loss_curves, said_of_ends
 from lopt.evaluation.measures import FINAL
 from lopt.evaluation.plots import plot_curve
 from lopt.evaluation.report import Report
@@ -46,7 +46,8 @@ def training_curves(
     """
     figure, axes = panels(len(report.targets))
     for panel, target in zip(axes, report.targets, strict=True):
-        for curve in curves_at_one_rate(report, target):
+        curves = list(curves_at_one_rate(report, target))
+        for curve in curves:
             plot_curve(panel, curve._replace(ours=curve.label == report.ours[0]))
         for name, steps in (longest or {}).items():
             panel.axvline(
@@ -62,11 +63,17 @@ def training_curves(
     marked = MARKED.format(names=" and ".join(longest)) if longest else ""
     return Drawn(
         title=title,
-        caption=CAPTION.format(seeds=report.cells[0].seeds) + marked,
+        caption=CAPTION.format(seeds=report.cells[0].seeds) + marked + _ends(curves),
         figure=figure,
         tables={"curves": curves_table(report.cells), "finals": finals_table(report.cells)},
         summary=score_table(report.scores(FINAL)),
     )
+
+
+def _ends(curves: Sequence[LossCurve]) -> str:
+    # The rates are the same in every panel.
+    said = said_of_ends(curves)
+    return said and f" {said}."
 
 
 def curves_at_one_rate(report: Report, target: str) -> Iterator[LossCurve]:

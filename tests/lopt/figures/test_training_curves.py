@@ -43,7 +43,7 @@ def test_rates_are_in_the_legend_unless_they_are_a_learned_optimizer_s(drawn):
         "learned",
         "old",
         "Adam, 0.01",
-        "SGD (best rate), 0.001",
+        "SGD (best rate), 0.001†",
         "longest meta-training of old: 100 steps",
     ]
 
