@@ -28,11 +28,12 @@ RUN case "$ACCELERATOR" in cpu) set -- ;; cuda) set -- --extra cuda ;; \
       --compile-bytecode --constraint requirements.lock \
       --requirements pyproject.toml --extra mlflow "$@" --group pipeline --group team
 
-# The library last: it changes most.
+# The library last: it changes most. What uv locks an environment by may be written to by everybody.
 COPY README.md ./
 COPY components components
 RUN /build/bin/python -m hatchling build --target wheel --directory /dist \
- && /build/bin/uv pip install --python /app/.venv/bin/python --no-cache --no-deps /dist/*.whl
+ && /build/bin/uv pip install --python /app/.venv/bin/python --no-cache --no-deps /dist/*.whl \
+ && rm -f /app/.venv/.lock
 
 FROM python:${PYTHON}-slim
 # Nothing is installed here any more: what the base image would do that with goes (p?p*: its scripts).

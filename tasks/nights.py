@@ -4,6 +4,7 @@ A machine that was off finds all nights that it has missed waiting. Those that a
 left out; one that was done is not done again; one that was begun goes on.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -128,7 +129,8 @@ def too_late(night: Night, conf: NightConf) -> str | None:
         return None
     return (
         f"The night of {night.name} is {hours:.0f} hours late, and night.latest_hours is "
-        f"{conf.latest_hours:g}: it is left out."
+        f"{conf.latest_hours:g}: it is left out. To have it done all the same start it with "
+        f"at={night.name} and night.latest_hours={math.ceil(hours) + 1}."
     )
 
 

@@ -284,6 +284,37 @@ def test_a_night_that_fails_says_at_which_time_it_is_gone_on_with(
     assert [tags.NIGHT_DONE in run.data.tags for run in runs] == [True]
 
 
+def test_a_night_that_failed_before_it_was_in_mlflow_is_told_of_and_done_later_as_is_said(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import flows.nightly_retraining as module
+    from tasks import alarms, tracking
+
+    told: list[str] = []
+    monkeypatch.setattr(alarms, "tell", lambda text, _: told.append(text))
+    past = (datetime.now(UTC) - timedelta(hours=14)).isoformat()
+
+    def night(latest_hours: float, at: str) -> Any:
+        conf = nights.parts["night"].model_copy(update={"latest_hours": latest_hours})
+        return module.nightly_retraining(**nights.parts | {"night": conf}, at=at, return_state=True)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tracking, "tracked", _away)
+        assert night(15, past).name == "Failed"
+    (failure,) = told
+    assert "MLflow is away. To go on with this night start it again" in failure
+    at = failure.rpartition(" at=")[2].removesuffix(".")
+    assert night(12, at).name == "LeftOut"
+    hours = told[1].rpartition(f"start it with at={at} and night.latest_hours=")[2]
+    nights.training.log_learning_rate = math.log(1e-4)
+    assert night(float(hours.removesuffix(".")), at).name == "Completed"
+    assert len(told) == 2
+
+
+def _away(*_: Any, **__: Any) -> None:
+    raise ConnectionError("MLflow is away.")
+
+
 def test_a_night_is_gone_on_with_by_its_time_in_utc_and_other_runs_have_none() -> None:
     from prefect.client.schemas.objects import FlowRun
 
