@@ -1,5 +1,7 @@
 """One Prefect server for all tests of flows, and one home with MLflow and compiled programs."""
 
+import itertools
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -83,3 +85,32 @@ def evaluate(
         return evaluate_release(**sections, release=str(folder))
 
     return evaluate
+
+
+@pytest.fixture
+def tars_of_imagenet(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """ImageNet, prepared by its own loader from tars of three classes: of digits, and few.
+
+    Only for this test: others of the home are refused what is not prepared.
+    """
+    from lopt.datasets.streams.encoded_digits import read_digits
+    from lopt.datasets.streams.imagenet import TRAIN
+    from lopt.datasets.streams.preparation import prepare_source
+    from tests.lopt.datasets.streams import published
+
+    published.expect_few_classes(monkeypatch)
+    published.publish_tars(tmp_path)
+    digits = list(itertools.islice(read_digits("train"), 300))
+    members = {
+        f"{name}.tar": published.tar(
+            tmp_path / "inner.tar",
+            {f"{name}_{one.name}": one.content for one in digits if one.label == label},
+        )
+        for label, name in enumerate(published.CLASSES)
+    }
+    published.tar(tmp_path / TRAIN, members)
+    images = sum(one.label < len(members) for one in digits)
+    source = published.fewer("imagenet2012", images, 5)
+    prepared = prepare_source(source, home / "datasets", tmp_path)
+    yield
+    shutil.rmtree(prepared.directory)

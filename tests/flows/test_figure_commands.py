@@ -112,14 +112,16 @@ def kept(number: str, figure: "Figure") -> Figured:
     return Figured(folder, figure, tables)
 
 
-def holds_every_loss(figured: Figured, optimizers: list[str], targets: list[str]) -> None:
+def holds_every_loss(
+    figured: Figured, optimizers: list[str], targets: list[str], steps: tuple[int, ...] = (0, 2, 4)
+) -> None:
     import numpy as np
 
     curves = figured.tables["curves"]
     assert list(dict.fromkeys(curves["optimizer"])) == optimizers
     assert list(dict.fromkeys(curves["target"])) == targets
     for _, one in curves.groupby(["target", "optimizer", "learning_rate", "seed"]):
-        assert one["step"].tolist() == [0, 2, 4]
+        assert one["step"].tolist() == list(steps)
         assert np.isfinite(one["loss"]).all()
     assert set(curves["seed"]) == {0, 1}
 
@@ -216,6 +218,41 @@ def test_figure_4_has_new_kinds_of_problems_and_each_baseline_s_best_rate(comman
     holds_every_loss(figured, optimizers, targets)
     adam = figured.tables["finals"].query("optimizer == 'Adam'")
     assert set(adam["learning_rate"].round(6)) == {1e-3, 3e-3, 1e-2, 3e-2, 1e-1}
+
+
+@pytest.fixture
+def fast_programs() -> Iterator[None]:
+    """Compile for speed, which is otherwise left out here: a step of a ResNet took minutes."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
+
+
+@slow
+@pytest.mark.usefixtures("tars_of_imagenet", "fast_programs")
+def test_figure_4_on_imagenet_trains_on_what_is_prepared(command) -> None:
+    """One step of ResNet V2-50, at the fewest pixels that it takes, beside one baseline.
+
+    Even that is three minutes of a processor. Inception V3 is left out: that it learns from
+    ImageNet's tars is a test of `image_streams`.
+    """
+    target = "imagenet2012@32/resnet50"
+    figured = command(
+        "4-imagenet",
+        SHORT[-1],
+        f"targets=[{target}]",
+        f"figure.panels={{{target}: ResNet V2-50}}",
+        "baselines=[Adam]",
+        "figure.rates={Adam: 1e-3}",
+        "network_steps=1",
+        "record_every=1",
+    )
+    assert figured.labels == [LOSS]
+    assert figured.titles == [f"ResNet V2-50\n{target}"]
+    assert figured.legend == ["learned", "Adam, 0.001"]
+    holds_every_loss(figured, ["learned", "Adam"], [target], steps=(0, 1))
 
 
 @slow

@@ -1,6 +1,5 @@
 """Images that are decoded while a network learns, evaluated by the flow and its command."""
 
-import itertools
 from pathlib import Path
 
 import pytest
@@ -9,29 +8,6 @@ from tasks.references import ReportReference
 from tests.flows.test_commands import run
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(600)]
-
-
-@pytest.fixture
-def tars_of_imagenet(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """ImageNet, prepared by its own loader from tars of three classes: of digits, and few."""
-    from lopt.datasets.streams.encoded_digits import read_digits
-    from lopt.datasets.streams.imagenet import TRAIN
-    from lopt.datasets.streams.preparation import prepare_source
-    from tests.lopt.datasets.streams import published
-
-    published.expect_few_classes(monkeypatch)
-    published.publish_tars(tmp_path)
-    digits = list(itertools.islice(read_digits("train"), 300))
-    members = {
-        f"{name}.tar": published.tar(
-            tmp_path / "inner.tar",
-            {f"{name}_{one.name}": one.content for one in digits if one.label == label},
-        )
-        for label, name in enumerate(published.CLASSES)
-    }
-    published.tar(tmp_path / TRAIN, members)
-    images = sum(one.label < len(members) for one in digits)
-    prepare_source(published.fewer("imagenet2012", images, 5), home / "datasets", tmp_path)
 
 
 def scores_are_whole(report: ReportReference, target: str, test_images: int) -> None:
