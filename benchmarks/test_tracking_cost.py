@@ -5,7 +5,7 @@ before of the same run of which nobody is told. That is all that it costs, and a
 the machine is restless. So stopwatches run as well while a run tells anybody anything, in which
 there is no noise of what it does otherwise, and processors are asked what was done beside, each
 second of which is taken for one that the run had to wait. With what is told once that is a
-share of a whole run, of its compiling and all its segments.
+share of all segments of a run.
 """
 
 import statistics
@@ -65,7 +65,7 @@ def test_tracking_cost(benchmark, benchmark_table):
     wall = ratio([r.wall for r in readings], [r.wall for r in untracked])
     parts = {name: value / ROUNDS for name, value in telling.seconds().items()}
     parts |= {"threads": spent["threads"] / ROUNDS}
-    told, run = of_a_run * sum(parts.values()) + once.seconds, of_a_run * seconds + beginning
+    told, work = of_a_run * sum(parts.values()) + once.seconds, of_a_run * seconds
     benchmark_table(
         "tracking",
         {
@@ -83,10 +83,12 @@ def test_tracking_cost(benchmark, benchmark_table):
         | {
             "of a segment": f"{sum(parts.values()) / seconds:.2%}",
             "once a run": f"{once.seconds:.1f}",
-            "of a run": f"{told / run:.2%}",
+            "of all segments": f"{told / work:.2%}",
+            "with compiling": f"{told / (work + beginning):.2%}",
             "Prefect's server, of a core": f"{of_a_core:.2%}",
         },
     )
-    assert told / run < LIMIT - 1
+    # Without the compiling: a night finds its programs on disk.
+    assert told / work < LIMIT - 1
     # Three quarters of the rounds, for the machine's other work is in each of them.
-    assert wall.lower_quartile < LIMIT
+    assert wall.lower_quartile + once.seconds / work < LIMIT
