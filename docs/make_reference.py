@@ -28,16 +28,19 @@ has one section with that key).
 METRICS = """
 ## Metrics in MLflow
 
+Meta-training logs a row a dispatch (`meta_steps_per_dispatch` meta-steps), at its last meta-step:
+of what is counted the sum over the dispatch, of all else the mean.
+
 | run | metric | meaning |
 |---|---|---|
 | generate-ensemble | `ensemble/entries/all`, `ensemble/entries/<category>` | problems of the ensemble, and those of one category |
 | generate-ensemble | `ensemble/programs` | programs that meta-training has to compile |
 | meta-train | `meta/loss` | mean over families, by weight, of the meta-loss of the conf's objective, each family as it was last; by default the average log loss relative to a trajectory's beginning (natural logarithm; lower is better) |
-| meta-train | `meta/loss/<family>` | the same for one family, at the meta-steps that worked on it |
-| meta-train | `meta/gradient_norm`, `meta/gradient_clipped` | norm of the meta-gradient before `clip_norm`, and 1 where that clipped it |
+| meta-train | `meta/loss/<family>` | the same for one family, at the dispatches that worked on it |
+| meta-train | `meta/gradient_norm`, `meta/gradient_clipped` | norm of the meta-gradient before `clip_norm`, and the share of meta-steps in which that clipped it |
 | meta-train | `meta/gradient_error` | standard error of the meta-gradient, as a norm, from the spread over problems |
 | meta-train | `meta/learning_rate` | of Adam on the meta-params, rollbacks included |
-| meta-train | `meta/nonfinite`, `meta/nonfinite/<family>` | problems left out of a meta-step because their loss or gradient was not finite; they begin anew (by family only where not 0) |
+| meta-train | `meta/nonfinite`, `meta/nonfinite/<family>` | problems left out of meta-steps because their loss or gradient was not finite; they begin anew (by family only where not 0) |
 | meta-train | `meta/clipped` | problems whose own gradient was longer than `problem_clip_norm` (TruncatedBackprop, ESAndBackprop) |
 | meta-train | `meta/left_to_es` | problems whose backpropagated gradient was not finite, or beyond ten times `problem_clip_norm`, and that were left to evolution strategies (ESAndBackprop) |
 | meta-train | `imitation/loss`, `imitation/loss/<family>` | how far the proposed updates are from the teacher's on its trajectories, mean of log(1 + squared distance / squared length): 0 for the same, 0.69 for none (with `imitation_weight`) |
@@ -45,7 +48,7 @@ METRICS = """
 | meta-train | `validation/loss`, `validation/loss/<family>` | meta-loss on held-out draws after each segment, the same ones each time |
 | meta-train | `inner/resets` | trajectories that had reached their length and began anew |
 | meta-train | `inner/exploded`, `inner/exploded/<family>` | trajectories that began anew because of `explosion_factor` (by family only where not 0) |
-| meta-train | `inner/steps` | inner steps of a meta-step, over all its problems; a pair of evolution strategies takes two, a teacher one more |
+| meta-train | `inner/steps` | inner steps, over all problems; a pair of evolution strategies takes two, a teacher one more |
 | meta-train | `inner/steps_per_second` | inner steps of a dispatch, by the seconds since the one before |
 | meta-train | `system/...` | what MLflow reads of the machine every 10 s: cores, memory, disk, network, and GPUs of NVIDIA |
 | evaluate-release | `evaluation/area/<target>/<optimizer>/<choice>` | mean over steps and seeds of log10(loss / first loss) |

@@ -199,7 +199,8 @@ class MetaTrainingConf(StageConf):
         default=10,
         ge=1,
         le=10_000,
-        description="Meta-steps that a program takes on its own, which is a bundle's turn.",
+        description="Meta-steps that a program takes on its own, which is a bundle's turn and "
+        "a row of metrics.",
     )
     equal_groups: bool = Field(
         default=False,

@@ -167,7 +167,7 @@ def all_compiled_by(conf: MetaTrainingConf, ensemble: EnsembleReference, done: i
 
 
 def losses_in_words(row: dict[str, float]) -> str:
-    """Say the losses of a meta-step that are known."""
+    """Say the losses of a dispatch that are known."""
     words = {"meta/loss": "meta-loss", "imitation/loss": "imitation"}
     known = [f"{said} {row[name]:.3f}" for name, said in words.items() if name in row]
     return ", ".join(known)
@@ -273,12 +273,11 @@ class _Progress:
             self._fetch(self._waiting[0])
 
     def _fetch(self, metrics: "MetaMetrics") -> None:
-        rows = self._rows_of.of(metrics)
+        meta_step, row = self._rows_of.of(metrics)
         # Not before: a signal comes while the device is waited for, and then they wait on.
-        self._rows, self._waiting = self._rows + rows, self._waiting[1:]
-        if any(row.get("meta/nonfinite") for _, row in rows):
+        self._rows, self._waiting = [*self._rows, (meta_step, row)], self._waiting[1:]
+        if row.get("meta/nonfinite"):
             self._name_faults(metrics)
-        meta_step, row = rows[-1]
         terminal.reach(meta_step, losses_in_words(row))
 
     def _name_faults(self, metrics: "MetaMetrics") -> None:

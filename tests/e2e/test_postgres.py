@@ -108,7 +108,7 @@ def started(team: Team, **values: Any) -> str:
     """Start a meta-training that no other test has; the id of its flow run."""
     found = team.ask_prefect("deployments/filter", flows={"name": {"any_": ["meta-train"]}})
     (wanted,) = [one for one in found if one["name"] == "tiny"]
-    few = {"segment_meta_steps": 20, "warmup_meta_steps": 2}
+    few = {"segment_meta_steps": 20, "warmup_meta_steps": 2, "meta_steps_per_dispatch": 1}
     conf = wanted["parameters"]["meta_training"] | few | values
     asked = {"parameters": {"meta_training": conf}}
     return str(team.ask_prefect(f"deployments/{wanted['id']}/create_flow_run", content=asked)["id"])

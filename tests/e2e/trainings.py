@@ -21,6 +21,8 @@ class Training:
         self.conf = conf | {
             "meta_steps": meta_steps,
             "segment_meta_steps": SEGMENT,
+            # A row is of a dispatch: so that many are to be lost, or logged twice.
+            "meta_steps_per_dispatch": 1,
             "warmup_meta_steps": 2,
             "seed": next(seeds),
             **more,

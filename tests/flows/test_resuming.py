@@ -35,7 +35,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_bits_of_one_never_killed(begin: 
     killed.finish()
     assert killed.meta_params() == never_killed.meta_params()
     assert not list(killed.users_folder.iterdir()), "written outside of LOPT_HOME"
-    assert killed.tracked() == ("FINISHED", list(range(1, 25))), "each step is logged once"
+    assert killed.tracked() == ("FINISHED", list(range(1, 25))), "each dispatch is logged once"
 
     folder = run_folders.newest_finished(killed.home / "runs")
     assert folder is not None
