@@ -15,6 +15,7 @@ from lopt.architectures import HierarchicalRNN, LearnedOptimizer
 from lopt.compiled_programs import processor_options
 from lopt.ensembles import draw_ensemble
 from lopt.meta_gradients import MetaGradient, Unrolling
+from lopt.meta_gradients.forward_mode import gradient, is_better_forward
 from lopt.meta_gradients.vectors import vectors
 from lopt.meta_training import MetaTraining, init_meta_state, meta_train, problem_mesh
 from lopt.meta_training.sizes import all_small
@@ -195,14 +196,17 @@ def _begun(optimizer: LearnedOptimizer, problem: str, size: Size) -> Any:
 def _gradients(optimizer_of: Any, size: Size, meta_params: Any, trajectories: Any) -> Any:
     unrolling = Unrolling(steps=size.steps, problems=size.problems)
 
+    forward = is_better_forward(meta_params, trajectories.params)
+
     def meta_loss(meta_params: Any, trajectory: Any) -> Any:
-        unrolled = unrolling.unroll(optimizer_of(meta_params), trajectory, True)
+        optimizer = optimizer_of(meta_params)
+        unrolled = unrolling.unroll(optimizer, trajectory, forward_mode=forward)
         return unrolled.meta_loss, unrolled.trajectory
 
     def one(_: Any, carried: Any) -> Any:
         trajectories, total = carried
         gradients, after = for_each_problem(
-            jax.grad(meta_loss, has_aux=True), trajectories.params, (None, 0)
+            gradient(meta_loss, forward=forward), trajectories.params, (None, 0)
         )(meta_params, trajectories)
         mean = jax.tree.map(lambda leaf: leaf.mean(axis=0), gradients)
         return after, jax.tree.map(jnp.add, total, mean)

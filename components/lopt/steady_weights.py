@@ -4,7 +4,8 @@ What depends on the weights alone is computed once, before the loop. Where a ste
 by a matrix made of them that is larger than what it is multiplied by, the matrix's gradient is
 not added up step by step: the loop gives both factors of each step's part, and one product over
 all steps follows it. For many problems side by side, all their gradients would otherwise be
-read and written at every step.
+read and written at every step. The same is done where a step looks something up in a table made
+of them, which is a product by zeros and a one.
 """
 
 import math
@@ -19,6 +20,9 @@ from jaxtyping import Array, PyTree
 
 from lopt.inlining import Equation, Inlined, inlined, read
 from lopt.lean_scan import lean_scan
+
+PRODUCTS = (jax.lax.dot_general_p, jax.lax.dynamic_slice_p, jax.lax.gather_p)
+"""Of a steady factor and another one; of a look-up the steady factor comes first."""
 
 # By their numbers. Constants of a trace can be Python's numbers, so they are of any type.
 Numbered = dict[int, Any]
@@ -108,7 +112,7 @@ class _Product(NamedTuple):
         """Multiply."""
         factors = (factor, steady) if self.place else (steady, factor)
         params = self.equation.eqn.params
-        return jnp.asarray(jax.lax.dot_general_p.bind(*factors, **params))
+        return jnp.asarray(self.equation.eqn.primitive.bind(*factors, **params))
 
     def no_taps(self, length: int) -> Array:
         """Return what is added to the product of each step so as to be differentiated by."""
@@ -153,17 +157,27 @@ def _plan(program: Inlined, constants: int, weights: int, carried: int, length: 
             fixed.update(equation.writes)
             continue
         during.append(equation)
-        is_product = equation.eqn.primitive is jax.lax.dot_general_p
-        if is_product and len(reads) == 2 and len(reads & steady) == 1:
-            (matrix,) = reads & steady
-            (factor,) = reads - steady
-            if _is_larger(equation, matrix):
-                product = _Product(equation, matrix, factor, equation.reads.index(matrix))
-                products[equation.writes[0]] = product
+        product = _product(equation, steady)
+        if product is not None:
+            products[equation.writes[0]] = product
     used = {atom for atom in program.outputs if isinstance(atom, int)}
     used = used.union(*(equation.numbers for equation in during))
     invariants = sorted(steady & used)
     return _Plan(program, constants, weights, carried, length, before, during, invariants, products)
+
+
+def _product(equation: Equation, steady: set[int]) -> _Product | None:
+    """Return an equation as a product whose gradient is better made after the loop, if it is."""
+    reads = equation.numbers
+    is_product = equation.eqn.primitive in PRODUCTS and len(equation.reads) == len(reads) == 2
+    if not is_product or len(reads & steady) != 1:
+        return None
+    (matrix,), (factor,) = reads & steady, reads - steady
+    place = equation.reads.index(matrix)
+    by_number = equation.eqn.primitive is not jax.lax.dot_general_p
+    if (by_number and place) or not _is_larger(equation, matrix):
+        return None
+    return _Product(equation, matrix, factor, place)
 
 
 def _is_larger(equation: Equation, matrix: int) -> bool:

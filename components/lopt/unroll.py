@@ -150,12 +150,14 @@ def unroll(
     *,
     remember: Remember = current_loss,
     rematerialise: bool = False,
+    forward_mode: bool = False,
 ) -> tuple[Trajectory, Any]:
     """Take a fixed number of inner steps; return the trajectory and the loss after each.
 
     `remember` says what to return of each step instead, stacked. With `rematerialise`,
     whoever differentiates keeps only what goes from step to step and computes the rest
-    again, which takes less memory and more time.
+    again, which takes less memory and more time. In `forward_mode` it can be differentiated
+    only so, where nothing is kept.
 
     **Example**
 
@@ -175,7 +177,9 @@ def unroll(
         return (after.params, after.opt_state, after.inner_step), remember(after)
 
     carry = (trajectory.params, trajectory.opt_state, trajectory.inner_step)
-    if rematerialise:
+    if forward_mode:
+        carry, remembered = jax.lax.scan(lambda c, _: step(arrays, c), carry, length=inner_steps)
+    elif rematerialise:
         # Nothing can be computed twice by mistake inside a loop, which is what it would prevent.
         body = jax.checkpoint(partial(step, arrays), prevent_cse=False)
         carry, remembered = jax.lax.scan(lambda carry, _: body(carry), carry, length=inner_steps)

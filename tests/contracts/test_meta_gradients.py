@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import lopt.meta_gradients
-from lopt.architectures import HierarchicalRNN, LearnedAdam
+from lopt.architectures import HierarchicalRNN, LearnedAdam, LearningRateSchedule
 from lopt.catalogue import concrete_classes
 from lopt.ensembles import draw_ensemble
 from lopt.meta_gradients import FullES, MetaGradient, TruncatedBackprop
@@ -166,12 +166,20 @@ def test_the_same_key_gives_the_same_bits_and_another_key_others(
     assert not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, other, strict=True))
 
 
+# The first is differentiated in forward mode, where an estimator does that.
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        LearnedAdam.release(key=jax.random.key(0)),
+        LearningRateSchedule.release(steps=10, key=jax.random.key(0)),
+    ],
+    ids=lambda optimizer: type(optimizer).__name__,
+)
 @every_estimator
 def test_a_bad_problem_of_32_is_named_and_leaves_the_estimate_of_the_others(
-    estimator, group, getkey
+    estimator, optimizer, group, getkey
 ):
     """The last one alone is bad; draws for the others do not depend on how many there are."""
-    optimizer = LearnedAdam.release(key=jax.random.key(0))
     group = dataclasses.replace(group, weights=jnp.array([31.0, 1.0]))
     of_32, of_31 = (
         dataclasses.replace(

@@ -16,6 +16,7 @@ from lopt.architectures import LearnedOptimizer
 from lopt.ensembles import Group
 from lopt.meta_gradients.base import Estimate, MetaGradient
 from lopt.meta_gradients.combining import check_clip_norm, combine
+from lopt.meta_gradients.forward_mode import gradient, is_better_forward
 from lopt.meta_gradients.places import (
     Places,
     counts,
@@ -44,6 +45,9 @@ class TruncatedBackprop(MetaGradient):
     Gradients are taken problem by problem: each is clipped to the norm `problem_clip_norm`,
     and one that is not finite is left out. (The released code zeroes single elements instead
     and clips them to 1e4.)
+
+    Where meta-params are few and problems small the same gradients are carried forwards, which
+    takes less time.
 
     `second_derivatives=False` treats gradients of the problem as constants.
 
@@ -91,6 +95,7 @@ class TruncatedBackprop(MetaGradient):
         renewal_key, key = jax.random.split(state.key)
         new = self.unrolling.renew(state.places, group, renewal_key, meta_step)
         meta_params, optimizer_of = vectors(optimizer)
+        forward = is_better_forward(meta_params, new.starts.params)
 
         def one_problem(
             meta_params: MetaParams,
@@ -101,11 +106,13 @@ class TruncatedBackprop(MetaGradient):
             optimizer = optimizer_of(meta_params)
             # Inside, because the initial hidden states are meta-params.
             trajectory = where(is_finished, before_first_step(start, optimizer), trajectory)
-            unrolled = self.unrolling.unroll(optimizer, trajectory, self.second_derivatives)
+            unrolled = self.unrolling.unroll(
+                optimizer, trajectory, self.second_derivatives, forward_mode=forward
+            )
             return unrolled.meta_loss, unrolled
 
         differentiated = for_each_problem(
-            jax.grad(one_problem, has_aux=True), new.starts.params, (None, 0, 0, 0)
+            gradient(one_problem, forward=forward), new.starts.params, (None, 0, 0, 0)
         )
         gradients, unrolled = differentiated(
             meta_params, state.places.trajectories, new.starts, new.finished

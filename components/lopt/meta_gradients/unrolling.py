@@ -66,8 +66,10 @@ class Unrolling(eqx.Module):
         optimizer: LearnedOptimizer,
         trajectory: Trajectory,
         second_derivatives: bool = True,
+        *,
+        forward_mode: bool = False,
     ) -> Unrolled:
-        """Unroll one trajectory, and score it."""
+        """Unroll one trajectory, and score it; to be differentiated in forward mode if so said."""
         after, remembered = unroll(
             optimizer,
             trajectory,
@@ -75,6 +77,7 @@ class Unrolling(eqx.Module):
             second_derivatives,
             remember=self.objective.remember,
             rematerialise=self.rematerialise,
+            forward_mode=forward_mode,
         )
         return self.scored(after, remembered)
 
