@@ -13,7 +13,8 @@ from tests.harms import cut_in_half, flip_a_byte
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(600)]
 
 # Enough segments that the one being killed is never the last.
-SETTINGS = ("meta_steps=24", "segment_meta_steps=3")
+# A row is of a dispatch: so that many are to be lost, or logged twice.
+SETTINGS = ("meta_steps=24", "segment_meta_steps=3", "meta_steps_per_dispatch=1")
 Begin = Callable[..., CommandRun]
 
 
