@@ -1,9 +1,18 @@
 from math import inf, isnan, nan
 from types import SimpleNamespace
 
+import jax
+import jax.numpy as jnp
 import pytest
 
+import lopt.meta_gradients
+from lopt.architectures import GlobalLearningRate
+from lopt.catalogue import concrete_classes
+from lopt.ensembles import draw_ensemble
+from lopt.meta_gradients import MetaGradient
 from tasks import meta_rows
+
+ESTIMATORS = concrete_classes(lopt.meta_gradients, MetaGradient)
 
 
 class Given:
@@ -110,3 +119,20 @@ def test_the_speed_leaves_out_what_may_have_been_compiled(monkeypatch: pytest.Mo
     assert speeds == [None, None, 240.0]
     rows.begin()
     assert rows.of(Given(5, row(b=0.0)))[1]["inner/steps_per_second"] == 120.0
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS.values(), ids=ESTIMATORS)
+def test_what_an_estimator_counts_is_summed_and_what_it_has_means_of_is_averaged(
+    kind: type[MetaGradient],
+) -> None:
+    estimator, optimizer = kind.examples()[0], GlobalLearningRate(key=jax.random.key(0))
+    spec = {"problem": "Quadratic", "dimensions": 2}
+    (group,) = draw_ensemble([{"family": "bowls", "spec": spec}], seed=0).groups()
+
+    def estimated(key):
+        state = estimator.init(optimizer, group, key)
+        return estimator.estimate(optimizer, group, state, jnp.array(0))
+
+    estimate = jax.eval_shape(estimated, jax.random.key(0))
+    assert not [name for name in estimate.metrics if name.startswith(meta_rows.AVERAGED)]
+    assert all(name.startswith(meta_rows.MEANS) for name in estimate.means or {})
