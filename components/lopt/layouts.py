@@ -17,6 +17,7 @@ from jax.extend.core import ClosedJaxpr
 
 from lopt.inlining import Atom, Constant, Equation, inlined, scan_counts
 from lopt.traced_batches import called, carry_flags, closed_of, traced
+from lopt.written_once import is_computed_once, written_once
 
 Result = TypeVar("Result")
 
@@ -129,6 +130,8 @@ def _apply(
         return [Value(array, None) for array in written]
     if equation.eqn.primitive is jax.lax.scan_p:
         return _scan(layout, equation, reads, size)
+    if is_computed_once(equation.eqn):
+        return [Value(written_once(reads[0].array), reads[0].axis)]
     return layout.operate(equation, reads, size, prepared)
 
 

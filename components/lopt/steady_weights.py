@@ -24,6 +24,13 @@ from lopt.lean_scan import lean_scan
 PRODUCTS = (jax.lax.dot_general_p, jax.lax.dynamic_slice_p, jax.lax.gather_p)
 """Of a steady factor and another one; of a look-up the steady factor comes first."""
 
+LARGE, LARGER = 1500, 3
+"""A large matrix has to be so many times larger than the factors of its gradient: to turn many of
+these round after the loop takes longer than to add up in it (1,760 and 3,280 numbers with ten
+columns a step: 165 us against 70, LOG.md). With smaller ones, whose order of adding up published
+results have, it was not measured.
+"""
+
 # By their numbers. Constants of a trace can be Python's numbers, so they are of any type.
 Numbered = dict[int, Any]
 Many = Sequence[Any]
@@ -185,7 +192,7 @@ def _is_larger(equation: Equation, matrix: int) -> bool:
     size = math.prod(equation.read_forms[equation.reads.index(matrix)].shape)
     forms = [*equation.read_forms, *equation.forms]
     factors = sum(math.prod(form.shape) for form in forms) - size
-    return bool(size > factors)
+    return bool(size > factors * (1 if size < LARGE else LARGER))
 
 
 def _differentiable(plan: _Plan) -> Callable[..., list[Any]]:

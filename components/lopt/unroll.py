@@ -17,6 +17,7 @@ from lopt.architectures import LearnedOptimizer, RandomLearningRate, eval_params
 from lopt.problems import Problem, loss_and_gradient
 from lopt.problems.base import Params
 from lopt.steady_weights import scan_with_weights
+from lopt.written_once import cotangent_computed_once
 
 
 class Beginning(NamedTuple):
@@ -87,12 +88,17 @@ def begin(problem: Problem, optimizer: LearnedOptimizer, key: Key[Array, ""]) ->
 
 
 def inner_step(
-    optimizer: LearnedOptimizer, trajectory: Trajectory, second_derivatives: bool = True
+    optimizer: LearnedOptimizer,
+    trajectory: Trajectory,
+    second_derivatives: bool = True,
+    *,
+    forward_mode: bool = False,
 ) -> Trajectory:
     """Move one trajectory on by one inner step.
 
     Without `second_derivatives` the gradient is a constant to whoever differentiates the
     step (Andrychowicz et al. 2016); with them nothing is left out (PAPER.md section 4.4).
+    In `forward_mode` it can be differentiated only so, without it only backwards.
 
     **Example**
 
@@ -103,6 +109,9 @@ def inner_step(
     gradient = shown_gradient(trajectory)
     if not second_derivatives:
         gradient = jax.lax.stop_gradient(gradient)
+    elif not forward_mode:
+        # The cotangent of every param is made of those of all of these.
+        gradient = jax.tree.map(cotangent_computed_once, gradient)
     updates, opt_state = optimizer.transformation().update(
         gradient, trajectory.opt_state, trajectory.params, valid=trajectory.problem.valid()
     )
@@ -173,7 +182,9 @@ def unroll(
     ) -> tuple[tuple[Params, optax.OptState, Int[Array, ""]], Any]:
         params, opt_state, count = carry
         before = trajectory._replace(params=params, opt_state=opt_state, inner_step=count)
-        after = inner_step(eqx.combine(arrays, rest), before, second_derivatives)
+        after = inner_step(
+            eqx.combine(arrays, rest), before, second_derivatives, forward_mode=forward_mode
+        )
         return (after.params, after.opt_state, after.inner_step), remember(after)
 
     carry = (trajectory.params, trajectory.opt_state, trajectory.inner_step)

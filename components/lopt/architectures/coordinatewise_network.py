@@ -17,6 +17,7 @@ from lopt.architectures.cells import Readout, scaled_normal
 from lopt.architectures.learning_rates import within_range
 from lopt.architectures.log_and_sign import log_and_sign
 from lopt.architectures.lstm import LSTM, LSTMState
+from lopt.written_once import cotangent_computed_once
 
 INPUTS = {"scaled_gradient": 1, "log_and_sign": 2}
 """What the network may be shown of the gradient, and how many numbers that is."""
@@ -78,11 +79,13 @@ class CoordinatewiseNetwork(eqx.Module):
         for cell, remembered in zip(self.cells, state.layers, strict=True):
             layers.append(cell(x, remembered))
             x = layers[-1].hidden
-        step, rate = self.output_scale * (self.direction @ x), state.log_learning_rate
-        if self.rate_change is not None and rate is not None:
-            change = math.log(2) + jax.nn.log_sigmoid(self.rate_change(x))
-            rate = within_range(rate + change)
-            step = jnp.exp(rate) * step
+        if self.rate_change is None or state.log_learning_rate is None:
+            (direction,) = _read_off(x, self.direction)
+            return ScalarState(tuple(layers), mean_square, None), self.output_scale * direction
+        direction, change = _read_off(x, self.direction, self.rate_change.weights)
+        change = math.log(2) + jax.nn.log_sigmoid(change + self.rate_change.bias)
+        rate = within_range(state.log_learning_rate + change)
+        step = jnp.exp(rate) * (self.output_scale * direction)
         return ScalarState(tuple(layers), mean_square, rate), step
 
     def _inputs(
@@ -92,10 +95,16 @@ class CoordinatewiseNetwork(eqx.Module):
         if self.scale_decay is None or state.mean_square is None:
             return log_and_sign(gradient), None
         # It was read off the network when the last step was done.
-        decay = jax.nn.sigmoid(self.scale_decay(state.layers[-1].hidden))
+        (decay,) = _read_off(state.layers[-1].hidden, self.scale_decay.weights)
+        decay = jax.nn.sigmoid(decay + self.scale_decay.bias)
         square = jnp.square(gradient) + 1e-12
         mean_square = features.average(state.mean_square[None], square[None], decay[None], first)
         return features.scaled_momenta(gradient[None], mean_square, squash=True), mean_square[0]
+
+
+def _read_off(h: Float[Array, "hidden n"], *weights: Float[Array, " hidden"]) -> Array:
+    """Multiply every column by each row of weights; gradients by these are sums over columns."""
+    return cotangent_computed_once(jnp.stack(weights) @ h)
 
 
 def _draw_cells(key: Key[Array, ""], inputs: int, sizes: tuple[int, ...]) -> tuple[LSTM, ...]:

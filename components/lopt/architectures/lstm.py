@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from lopt.architectures.cells import Affine
+from lopt.written_once import computed_once
 
 
 class LSTMState(NamedTuple):
@@ -40,9 +41,47 @@ class LSTM(eqx.Module):
         self.gates = Affine(inputs + hidden, 4 * hidden, key=key)
 
     def __call__(self, x: Float[Array, "inputs n"], state: LSTMState) -> LSTMState:
-        pre = self.gates(jnp.concatenate([x, state.hidden]))
-        take, keep, show, candidate = jnp.split(pre, 4)
-        memory = jax.nn.sigmoid(keep + 1) * state.memory + jax.nn.sigmoid(take) * jnp.tanh(
-            candidate
-        )
-        return LSTMState(memory, jax.nn.sigmoid(show) * jnp.tanh(memory))
+        # The bias is one more row of the matrix, so that its gradient comes with the matrix's.
+        matrix = jnp.concatenate([self.gates.matrix, self.gates.bias[None]])
+        ones = jnp.ones((1, x.shape[1]), x.dtype)
+        before_gates = matrix.T @ jnp.concatenate([x, state.hidden, ones])
+        return LSTMState(*_gated(before_gates, state.memory))
+
+
+# Derivatives by hand, because what the way back is made of is worth computing once: both products
+# that follow it, and all four parts of the first, read it again and again.
+@jax.custom_vjp
+def _gated(
+    before_gates: Float[Array, "four_hidden n"], memory: Float[Array, "hidden n"]
+) -> tuple[Float[Array, "hidden n"], Float[Array, "hidden n"]]:
+    """Return the next memory and hidden state."""
+    return _gated_forward(before_gates, memory)[0]
+
+
+def _gated_forward(
+    before_gates: Array, memory: Array
+) -> tuple[tuple[Array, Array], tuple[Array, ...]]:
+    take, keep, show, candidate = jnp.split(before_gates, 4)
+    take, keep, show = jax.nn.sigmoid(take), jax.nn.sigmoid(keep + 1), jax.nn.sigmoid(show)
+    candidate = jnp.tanh(candidate)
+    after = keep * memory + take * candidate
+    shown = jnp.tanh(after)
+    return (after, show * shown), (take, keep, show, candidate, memory, shown)
+
+
+def _gated_backward(
+    kept: tuple[Array, ...], cotangents: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    (take, keep, show, candidate, memory, shown), (of_after, of_hidden) = kept, cotangents
+    of_memory = computed_once(of_after + of_hidden * show * (1 - jnp.square(shown)))
+    parts = (
+        of_memory * candidate * take * (1 - take),
+        of_memory * memory * keep * (1 - keep),
+        of_hidden * shown * show * (1 - show),
+        of_memory * take * (1 - jnp.square(candidate)),
+    )
+    # Part by part: the loop of what comes of several arrays put together is not vectorised.
+    return jnp.concatenate([computed_once(part) for part in parts]), of_memory * keep
+
+
+_gated.defvjp(_gated_forward, _gated_backward)
