@@ -44,7 +44,9 @@ def _backward(
 ) -> tuple[Float[Array, "features n"], None]:
     made, by_tensor, extent = kept
     # Padding is divided like the rest, though it takes no part in the mean squares.
-    means = packed.mean(packed.sum_rows(made * change, None)[None], extent.counts)
+    # Counts that a trace knows may come back as an array of NumPy.
+    counts = jnp.asarray(extent.counts)
+    means = packed.mean(packed.sum_rows(made * change, None)[None], counts)
     scale, mean = jnp.split(packed.spread(jnp.concatenate([by_tensor, means]))[0], 2)
     by_scale, valid = made * mean, _valid(extent)
     if valid is not None:
