@@ -170,3 +170,24 @@ def test_deriving_by_what_the_body_closes_over_is_refused():
 
     with pytest.raises(TypeError, match="closes over an array of shape"):
         jax.grad(closed)(2.0)
+
+
+@pytest.mark.parametrize(("columns", "after"), [(2, True), (10, False)])
+def test_a_large_matrix_keeps_the_factors_of_its_gradient_only_where_they_are_few(columns, after):
+    """40 x 80 numbers, of which ten columns a step are added up in the loop as fast as kept."""
+    matrix = jax.random.normal(KEY, (40, 80)) / 9
+    x = jax.random.normal(KEY, (40, columns))
+
+    def body(matrix, x):
+        return jnp.tanh(matrix @ jnp.concatenate([x, jnp.sin(x)])), None
+
+    def loss(scan, matrix):
+        return (scan(body, matrix, x, 3)[0] ** 2).sum()
+
+    gradient = jax.grad(lambda matrix: loss(scan_with_weights, matrix))
+    expected = jax.grad(lambda matrix: loss(plain, matrix))(matrix)
+    np.testing.assert_allclose(gradient(matrix), expected, rtol=2e-4, atol=1e-5)
+    # In the loop, the matrix's gradient goes from step to step.
+    scans = [one for one in jax.make_jaxpr(gradient)(matrix).eqns if one.primitive.name == "scan"]
+    carried = [form.aval.shape for form in scans[-1].outvars]
+    assert ((40, 80) not in carried) == after
