@@ -40,7 +40,7 @@ def test_what_holds_nothing_is_written():
 
 
 def test_xla_keeps_it_apart():
-    """It would compute the sine in the loop of the sums, for each of them, otherwise."""
+    """It would compute the squares in the loop of the sums, for each of them, otherwise."""
 
     def sums(x, matrix):
         return (matrix * written_once(x * x)[None]).sum(1), x
