@@ -169,7 +169,7 @@ def read_off(
 
 
 class Readout(eqx.Module):
-    """One number read off every column of the hidden state, `[hidden, n] -> [n]`."""
+    """What one number of every column of the hidden state is made with: `weights @ h + bias`."""
 
     weights: Float[Array, " hidden"]
     bias: Float[Array, ""]
@@ -177,6 +177,3 @@ class Readout(eqx.Module):
     def __init__(self, weights: Float[Array, " hidden"], bias: float):
         self.weights = weights
         self.bias = jnp.asarray(bias, jnp.float32)
-
-    def __call__(self, h: Float[Array, "hidden n"]) -> Float[Array, " n"]:
-        return self.weights @ h + self.bias
