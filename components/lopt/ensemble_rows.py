@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
 
 from lopt.ensemble_entries import EnsembleError
 from lopt.problems.base import Problem
+from lopt.problems.blank_constants import with_blank_constants
 from lopt.problems.images import NO_DATA_SETS, DataSets
 from lopt.problems.programs import program_digest
 from lopt.problems.specs import SpecError, build
@@ -44,22 +45,27 @@ class Row:
     """How much of the meta-training this row gets, relative to the other rows."""
     seed: int
 
-    def build(self, data_sets: DataSets = NO_DATA_SETS) -> Problem:
+    def build(self, data_sets: DataSets = NO_DATA_SETS, *, to_be_drawn: bool = False) -> Problem:
         """Make the problem, of the data sets that the spec names.
 
         The same bits whatever JAX's settings for random numbers are, and on every CPU that
         multiplies and adds at once (x86: AVX2); elsewhere normal numbers differ in their last
-        bits.
+        bits. Where it is `to_be_drawn` anew before it is used, the random constants that this
+        replaces are zeros (`with_blank_constants`).
 
         Raises `EnsembleError` where this lopt makes another problem than was drawn, and where
         a data set is not given or is not the one that the row was drawn with.
         """
         where = f"row {self.index}"
         self._check(data_sets, where)
+
+        def make(key: Key[Array, ""]) -> Problem:
+            return build(json.loads(self.spec), key, where=where, data_sets=data_sets)
+
         try:
             with jax.threefry_partitionable(True):
                 key = jax.random.key(self.seed, impl="threefry2x32")
-                problem = build(json.loads(self.spec), key, where=where, data_sets=data_sets)
+                problem = with_blank_constants(make, key) if to_be_drawn else make(key)
         except SpecError as error:
             raise EnsembleError(str(error)) from error
         if program_digest(problem) != self.program:
@@ -112,7 +118,13 @@ class Group(eqx.Module):
         return problem
 
 
-def stacked(family: str, rows: Sequence[Row], data_sets: DataSets = NO_DATA_SETS) -> Group:
+def stacked(
+    family: str,
+    rows: Sequence[Row],
+    data_sets: DataSets = NO_DATA_SETS,
+    *,
+    to_be_drawn: bool = False,
+) -> Group:
     """Build the problems of rows of one program, and stack them.
 
     Raises `EnsembleError` for what `Row.build` refuses.
@@ -123,6 +135,8 @@ def stacked(family: str, rows: Sequence[Row], data_sets: DataSets = NO_DATA_SETS
     group = stacked("bowls", ensemble.rows)
     ```
     """
-    built = [row.build(data_sets) for row in rows]
-    problems = jax.tree.map(lambda *leaves: jnp.stack(leaves), *built)
-    return Group(family, problems, jnp.asarray([row.weight for row in rows], jnp.float32))
+    built = [row.build(data_sets, to_be_drawn=to_be_drawn) for row in rows]
+    # Not by `jnp.stack`: a program for every shape and number of rows takes long to compile.
+    problems = jax.tree.map(lambda *leaves: jax.device_put(np.stack(leaves)), *built)
+    weights = np.asarray([row.weight for row in rows], np.float32)
+    return Group(family, problems, jax.device_put(weights))

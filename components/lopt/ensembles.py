@@ -75,11 +75,16 @@ class Ensemble:
         of_rows = [json.loads(row.data_sets) for row in self.rows]
         return dict(sorted(pair for of_row in of_rows for pair in of_row.items()))
 
-    def groups(self, data_sets: DataSets = NO_DATA_SETS) -> tuple[Group, ...]:
+    def groups(
+        self, data_sets: DataSets = NO_DATA_SETS, *, to_be_drawn: bool = False
+    ) -> tuple[Group, ...]:
         """Build all problems and stack those of one family that share a program.
 
         A family that needs several programs becomes "family", "family/2" and so on, in the
-        order of the rows. `data_sets` maps the names that specs use to data sets.
+        order of the rows. `data_sets` maps the names that specs use to data sets. Whoever draws
+        each problem anew before it is used, as meta-training and `HeldOut` do, says that they are
+        `to_be_drawn`: the constants that this replaces, half a minute's work for a large ensemble,
+        are then zeros.
 
         Raises `EnsembleError` for what `Row.build` refuses: other data, or another lopt.
         """
@@ -92,7 +97,7 @@ class Ensemble:
             seen[family] += 1
             number = seen[family]
             name = family if number == 1 else f"{family}/{number}"
-            groups.append(stacked(name, rows, data_sets))
+            groups.append(stacked(name, rows, data_sets, to_be_drawn=to_be_drawn))
         return tuple(groups)
 
 

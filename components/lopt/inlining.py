@@ -109,11 +109,14 @@ class Inlined(NamedTuple):
     outputs: list[Atom]
 
 
-def inlined(closed: ClosedJaxpr, *, differentiated: bool = False) -> Inlined:
+def inlined(
+    closed: ClosedJaxpr, *, differentiated: bool = False, with_calls: bool = False
+) -> Inlined:
     """Lay the equations out one after the other, those of inner calls in their place.
 
     What the function closes over comes first among the arguments, as `closed.consts` has it.
-    Once it has been `differentiated`, calls with derivatives of their own are opened as well.
+    Once it has been `differentiated`, calls with derivatives of their own are opened as well. With
+    `with_calls` none is: compiled as one program, it may round otherwise than its operations do.
 
     **Example**
 
@@ -127,6 +130,7 @@ def inlined(closed: ClosedJaxpr, *, differentiated: bool = False) -> Inlined:
     every = [*jaxpr.constvars, *jaxpr.invars]
     known = dict(zip(every, itertools.count(), strict=False))
     calls = _CALLS + (_CALLS_WITH_DERIVATIVES if differentiated else ())
+    calls = () if with_calls else calls
     outputs = _append(equations, jaxpr, known, numbers, calls)
     return Inlined(equations, outputs)
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from lopt.ensembles import Group
@@ -37,8 +38,9 @@ class Renewal(NamedTuple):
 def empty_places(shapes: Trajectory, problems: int) -> Places:
     """Return places whose trajectories begin at the first estimate.
 
-    Beginning them here would compile the drawing of problems a second time. `shapes` is one
-    trajectory, its leaves anything with a shape and a dtype.
+    Beginning them here would compile the drawing of problems a second time, and zeros that JAX
+    makes compile a program for each shape: outside a compiled program NumPy makes them. `shapes`
+    is one trajectory, its leaves anything with a shape and a dtype.
 
     **Example**
 
@@ -46,9 +48,11 @@ def empty_places(shapes: Trajectory, problems: int) -> Places:
     places = empty_places(eqx.filter_eval_shape(begin, problem, optimizer, key), problems=24)
     ```
     """
-    blank = jax.tree.map(lambda leaf: _blank((problems, *leaf.shape), leaf.dtype), shapes)
-    zeros = jnp.zeros((problems,), jnp.int32)
-    return Places(blank, zeros, jnp.copy(zeros), jnp.copy(zeros))
+    is_compiled = isinstance(jnp.zeros(()), jax.core.Tracer)
+    blank = _blank if is_compiled else _blank_of_numpy
+    trajectories = jax.tree.map(lambda leaf: blank((problems, *leaf.shape), leaf.dtype), shapes)
+    entries, lengths, begun = (blank((problems,), jnp.int32) for _ in range(3))
+    return Places(trajectories, entries, lengths, begun)
 
 
 def renewal(
@@ -199,3 +203,12 @@ def _blank(shape: tuple[int, ...], dtype: Any) -> Array:
     if jnp.issubdtype(dtype, jax.dtypes.prng_key):
         return jnp.broadcast_to(jax.random.key(0), shape)
     return jnp.zeros(shape, dtype)
+
+
+def _blank_of_numpy(shape: tuple[int, ...], dtype: Any) -> Array:
+    if not jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        return jax.device_put(np.zeros(shape, dtype))
+    key = jax.random.key(0)
+    data = np.asarray(jax.random.key_data(key))
+    repeated = np.broadcast_to(data, shape + data.shape)
+    return jax.random.wrap_key_data(jax.device_put(repeated), impl=jax.random.key_impl(key))
