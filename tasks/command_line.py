@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 from prefect import Flow
 from prefect.utilities.callables import parameter_docstrings
 
-from tasks import assembly, ending, processes, temporary_server
+from tasks import assembly, ending, garbage, processes, temporary_server
 from tasks.conf_errors import ConfError, allowed, field_schema
 from tasks.conf_files import SECTIONS, read_conf
 from tasks.confs import Conf
@@ -55,6 +55,7 @@ def main(
     `if_stopped` is what a person is told who has stopped it. A flow that does nothing sensible
     without a conf has an option for those that are `shipped` with it.
     """
+    garbage.collect_seldom()
     taken = _parameters(flow)
     sections = taken.sections
     options = _parser(flow, taken, shipped).parse_args(arguments)

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from tasks import terminal, tracking
 from tasks.confs import EnsembleConf
-from tasks.ensembles import groups_of
+from tasks.ensembles import built_groups_of
 from tasks.references import EnsembleReference
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def log_page(mlflow_run_id: str, conf: EnsembleConf, drawn: EnsembleReference) -
 
     from lopt import ensemble_report as report
 
-    rows, groups = _rows(drawn), groups_of(drawn)
+    rows, groups = _rows(drawn), built_groups_of(drawn)
     terminal.reach(1, "built")
     key = jax.random.key(conf.seed)
     beginnings = list(_measured(rows, groups, key))

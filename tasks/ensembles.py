@@ -13,7 +13,7 @@ from tasks.references import EnsembleReference, short
 from tasks.yaml_files import read_yaml
 
 if TYPE_CHECKING:
-    from lopt.ensembles import Group
+    from lopt.ensembles import Ensemble, Group
 
 
 def read_entries(conf: EnsembleConf) -> list[Any]:
@@ -108,7 +108,21 @@ def _name_if_damaged(path: Path) -> None:
 # Building the problems takes seconds, and every segment needs them.
 @functools.lru_cache(maxsize=2)
 def groups_of(ensemble: EnsembleReference) -> tuple["Group", ...]:
-    """Return the problems of a drawn ensemble, stacked by program."""
+    """Return the problems of a drawn ensemble, stacked by program, for whoever draws them anew.
+
+    Of constants that this replaces there are only zeros.
+    """
+    read = _read(ensemble)
+    return read.groups(training_images(read.data_sets), to_be_drawn=True)
+
+
+def built_groups_of(ensemble: EnsembleReference) -> tuple["Group", ...]:
+    """Return the problems of a drawn ensemble as they are, stacked by program."""
+    read = _read(ensemble)
+    return read.groups(training_images(read.data_sets))
+
+
+def _read(ensemble: EnsembleReference) -> "Ensemble":
     from lopt.ensembles import Ensemble, EnsembleError
 
     read = Ensemble.read(Path(ensemble.path))
@@ -117,4 +131,4 @@ def groups_of(ensemble: EnsembleReference) -> tuple["Group", ...]:
             f"{ensemble.path} was {ensemble.digest} when it was drawn, and is {read.digest} now. "
             "Draw it again."
         )
-    return read.groups(training_images(read.data_sets))
+    return read

@@ -1,5 +1,6 @@
 """The optimizer that meta-training begins with: one that is drawn, or that of a release."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tasks import tracking
@@ -29,15 +30,25 @@ def new_optimizer(conf: MetaTrainingConf, key: "Key[Array, '']") -> "LearnedOpti
     """Return the architecture of the conf with meta-params that are drawn from the key."""
     import equinox as eqx
 
+    from lopt.compiled_programs import processor_options
+
+    # Compiled as one program, not operation by operation, which takes seconds, and in a third of
+    # the time that a program takes which is to run fast. Equinox declares no such argument.
+    jit: Any = eqx.filter_jit
+    quickly = processor_options(quickly=True, small=False)
+    optimizer: LearnedOptimizer = jit(maker(conf), compiler_options=quickly)(key)
+    return optimizer
+
+
+def maker(conf: MetaTrainingConf) -> "Callable[[Key[Array, '']], LearnedOptimizer]":
+    """Return what makes an optimizer of the conf of a key, to be compiled or looked at."""
     import lopt.architectures
     from lopt.architectures import LearnedOptimizer
     from lopt.catalogue import find_class
 
     architecture: Any = find_class(lopt.architectures, LearnedOptimizer, conf.architecture)
-    make, options = getattr(architecture, conf.preset), conf.architecture_options
-    # Compiled as one program, not operation by operation, which takes seconds.
-    optimizer: LearnedOptimizer = eqx.filter_jit(lambda key: make(**options, key=key))(key)
-    return optimizer
+    make: Callable[..., LearnedOptimizer] = getattr(architecture, conf.preset)
+    return lambda key: make(**conf.architecture_options, key=key)
 
 
 def refusal(conf: MetaTrainingConf) -> list[str]:
@@ -50,7 +61,7 @@ def refusal(conf: MetaTrainingConf) -> list[str]:
 
     if not conf.initial_release:
         return []
-    drawn = eqx.filter_eval_shape(lambda key: new_optimizer(conf, key), jax.random.key(0))
+    drawn = eqx.filter_eval_shape(maker(conf), jax.random.key(0))
     try:
         _read(conf, drawn)
     except InitialReleaseError as error:

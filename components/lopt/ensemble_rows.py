@@ -9,9 +9,9 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from lopt.blank_constants import with_blank_constants
 from lopt.ensemble_entries import EnsembleError
 from lopt.problems.base import Problem
-from lopt.problems.blank_constants import with_blank_constants
 from lopt.problems.images import NO_DATA_SETS, DataSets
 from lopt.problems.programs import program_digest
 from lopt.problems.specs import SpecError, build

@@ -1,4 +1,4 @@
-"""What is set aside is not gone through by the collector, and not kept for good."""
+"""What is set aside is not gone through by the collector, which runs seldom, and not kept."""
 
 import gc
 import weakref
@@ -38,3 +38,10 @@ def test_nothing_is_left_alone_where_the_work_ends_in_an_error() -> None:
     with pytest.raises(KeyError):
         fail()
     assert gc.get_freeze_count() == 0
+
+
+def test_the_collector_runs_seldom_inside_and_as_before_after_it() -> None:
+    before = gc.get_threshold()
+    with garbage.set_aside():
+        assert gc.get_threshold() == (garbage.SELDOM, *before[1:])
+    assert gc.get_threshold() == before

@@ -62,3 +62,20 @@ def test_a_damaged_release_is_refused(trained: ReleaseReference, tmp_path: Path)
         (copy / file.name).write_bytes(content)
     (line,) = initial_optimizers.refusal(MetaTrainingConf(initial_release=str(copy)))
     assert "cannot be loaded" in line
+
+
+@pytest.mark.parametrize("preset", ["release", "paper"])
+def test_compiled_quickly_the_first_meta_params_have_the_same_bits(preset: str) -> None:
+    import equinox as eqx
+
+    from lopt.architectures import HierarchicalRNN
+
+    conf = MetaTrainingConf(architecture="HierarchicalRNN", preset=preset)
+    make = getattr(HierarchicalRNN, preset)
+    # XLA's own, which tests have not.
+    well = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True}
+    compiled_well = eqx.filter_jit(lambda key: make(key=key), compiler_options=well)
+    for seed in range(3):
+        key = jax.random.key(seed)
+        quickly = initial_optimizers.new_optimizer(conf, key)
+        assert leaves(quickly) == leaves(compiled_well(key))

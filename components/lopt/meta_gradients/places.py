@@ -207,8 +207,10 @@ def _blank(shape: tuple[int, ...], dtype: Any) -> Array:
 
 def _blank_of_numpy(shape: tuple[int, ...], dtype: Any) -> Array:
     if not jnp.issubdtype(dtype, jax.dtypes.prng_key):
-        return jax.device_put(np.zeros(shape, dtype))
+        zeros: Array = jax.device_put(np.zeros(shape, dtype))
+        return zeros
     key = jax.random.key(0)
     data = np.asarray(jax.random.key_data(key))
-    repeated = np.broadcast_to(data, shape + data.shape)
-    return jax.random.wrap_key_data(jax.device_put(repeated), impl=jax.random.key_impl(key))
+    repeated: Array = jax.device_put(np.broadcast_to(data, shape + data.shape))
+    keys: Array = jax.random.wrap_key_data(repeated, impl=jax.random.key_impl(key))
+    return keys
