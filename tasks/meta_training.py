@@ -203,6 +203,7 @@ class _Progress:
     def train(self, last_meta_step: int) -> None:
         """Take the meta-steps up to this one."""
         from lopt.meta_training import meta_train
+        from lopt.meta_training.ahead import is_compiling
 
         self._rows_of.begin()
         states = meta_train(
@@ -217,8 +218,10 @@ class _Progress:
             self._state_before, self.meta_state = self.meta_state, newest
             # A dispatch late, so that the device does not wait for the metrics to be fetched. One
             # that has done all waits for nothing, as processors do here, and the last dispatch of
-            # a segment, which is timed by being fetched, would seem to have taken no time.
-            self._fetch_all_but(0 if metrics.is_ready() else 1)
+            # a segment, which is timed by being fetched, would seem to have taken no time. Nor does
+            # anybody wait to be told of the first ones until the next program is compiled.
+            at_once = metrics.is_ready() or is_compiling()
+            self._fetch_all_but(0 if at_once else 1)
         self._fetch_all_but(0)
 
     def note(self, meta_step: int, metrics: dict[str, float]) -> None:

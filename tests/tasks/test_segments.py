@@ -133,14 +133,27 @@ def test_who_stops_a_segment_gets_a_checkpoint_and_goes_on_as_if_never_stopped(
 
 
 @pytest.mark.parametrize(
-    ("ready", "fetched_after"),
-    [(True, [1, 3, 5, 7, 9, 11]), (False, [3, 5, 7, 9, 11, 11])],
+    ("ready", "compiling", "fetched_after"),
+    [
+        (True, False, [1, 3, 5, 7, 9, 11]),
+        (False, True, [1, 3, 5, 7, 9, 11]),
+        (False, False, [3, 5, 7, 9, 11, 11]),
+    ],
 )
-def test_metrics_are_fetched_a_dispatch_late_unless_the_device_has_done_it_all(
-    begun: Begun, monkeypatch: pytest.MonkeyPatch, ready: bool, fetched_after: list[int]
+def test_metrics_are_fetched_a_dispatch_late_unless_that_would_be_of_no_use(
+    begun: Begun,
+    monkeypatch: pytest.MonkeyPatch,
+    ready: bool,
+    compiling: bool,
+    fetched_after: list[int],
 ) -> None:
-    """Else a processor's last dispatch of a segment would be timed as if it had taken no time."""
+    """Where the device has done it all, or the next dispatch is still to be compiled.
+
+    Else a processor's last dispatch of a segment would be timed as if it had taken no time, and a
+    person would be told of the first one when the next program is there.
+    """
     import lopt.meta_training
+    import lopt.meta_training.ahead
     from lopt.meta_training import MetaMetrics
     from tasks.meta_rows import MetaRows
 
@@ -158,6 +171,7 @@ def test_metrics_are_fetched_a_dispatch_late_unless_the_device_has_done_it_all(
     monkeypatch.setattr(lopt.meta_training, "meta_train", noted)
     monkeypatch.setattr(MetaRows, "of", fetched)
     monkeypatch.setattr(MetaMetrics, "is_ready", lambda _: ready)
+    monkeypatch.setattr(lopt.meta_training.ahead, "is_compiling", lambda: compiling)
     begun.train(12)
     assert newest == fetched_after
 
