@@ -58,11 +58,14 @@ class BarStage:
 
 
 class LineStage:
-    """Lines in a log: at most one in ten seconds, and the last step always."""
+    """Lines in a log: at most one in ten seconds, and the last step always.
+
+    The first, too, where what comes next may have to be compiled, which can take a minute.
+    """
 
     def __init__(self, console: Console, title: str, total: int, steady_from: int = 0) -> None:
         self._console, self._title, self._total = console, title, total
-        self._printed = time.monotonic()
+        self._printed, self._steady_from = time.monotonic(), steady_from
         self._pace = Pace(total, steady_from)
         self._reached: int | None = None
 
@@ -70,10 +73,11 @@ class LineStage:
         """Print a line if the last one is old enough, and none twice."""
         if step == self._reached:
             return
+        is_to_be_said = step >= self._total or (self._reached is None and step < self._steady_from)
         self._reached = step
         now = time.monotonic()
         left = self._pace.left(step, now)
-        if step < self._total and now - self._printed < SECONDS_BETWEEN_LINES:
+        if not is_to_be_said and now - self._printed < SECONDS_BETWEEN_LINES:
             return
         self._printed = now
         parts = (f"{self._title} {step}/{self._total}", left, note)

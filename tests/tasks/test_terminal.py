@@ -21,6 +21,15 @@ def test_without_a_terminal_the_last_step_is_a_line_and_the_quick_ones_are_not(
     assert capsys.readouterr().out.split() == ["work", "3/3", "fine"]
 
 
+def test_the_first_step_is_a_line_at_once_where_the_next_may_have_to_be_compiled(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with terminal.stage("work", 9, steady_from=3):
+        for step in (1, 2, 3):
+            terminal.reach(step, "fine")
+    assert capsys.readouterr().out.split() == ["work", "1/9", "fine"]
+
+
 def test_the_time_left_does_not_count_the_first_step_which_compiles(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
