@@ -16,7 +16,8 @@ def with_blank_constants(make: Callable[[Key[Array, ""]], Problem], key: Key[Arr
 
     The other leaves have the bits that `make` gives them. Hundreds of small programs are compiled
     for the random constants of a large ensemble, one for each operation and shape: half a minute
-    on one core, for numbers of which meta-training draws its own.
+    on one core, for numbers of which meta-training draws its own. `make` can be traced, and none
+    of its leaves is a PRNG key.
 
     **Example**
 
@@ -34,7 +35,7 @@ def with_blank_constants(make: Callable[[Key[Array, ""]], Problem], key: Key[Arr
     atoms = [atom for atom, is_wanted in zip(made.outputs, wanted, strict=True) if is_wanted]
     known = iter(_computed(made, atoms, [*closed.consts, key]))
     leaves = [
-        np.asarray(next(known)) if is_wanted else np.zeros(leaf.shape, leaf.dtype)
+        np.asarray(next(known), leaf.dtype) if is_wanted else np.zeros(leaf.shape, leaf.dtype)
         for leaf, is_wanted in zip(forms, wanted, strict=True)
     ]
     problem: Problem = jax.tree.unflatten(structure, leaves)

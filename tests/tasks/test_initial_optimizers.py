@@ -9,6 +9,7 @@ from tasks import initial_optimizers
 from tasks.confs import MetaTrainingConf
 from tasks.initial_optimizers import InitialReleaseError, initial_optimizer
 from tasks.references import ReleaseReference
+from tests.lopt.loops import OF_ONE_KIND
 
 pytestmark = pytest.mark.filterwarnings("default")
 KEY = jax.random.key(7)
@@ -73,7 +74,7 @@ def test_compiled_quickly_the_first_meta_params_have_the_same_bits(preset: str) 
     conf = MetaTrainingConf(architecture="HierarchicalRNN", preset=preset)
     make = getattr(HierarchicalRNN, preset)
     # XLA's own, which tests have not.
-    well = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True}
+    well = {"xla_backend_optimization_level": 3} | OF_ONE_KIND
     compiled_well = eqx.filter_jit(lambda key: make(key=key), compiler_options=well)
     for seed in range(3):
         key = jax.random.key(seed)

@@ -11,7 +11,7 @@ import pytest
 
 from tasks import meta_training, outbox, run_choice, tracking, validation
 from tasks.confs import EnsembleConf, MetaTrainingConf
-from tasks.ensembles import built_groups_of, draw_ensemble
+from tasks.ensembles import built_groups_of, draw_ensemble, groups_of
 from tasks.errors import is_ours
 from tasks.references import EnsembleReference, RunReference
 from tasks.validation import MetaTrainingFailedError, Validation
@@ -357,6 +357,8 @@ def test_validation_is_on_other_draws_in_the_form_of_the_ensemble(begun: Begun) 
     (group,) = validation.held_out_groups(begun.ensemble, begun.held_out)
     (trained_on,) = meta_training.groups_of(begun.ensemble)
     assert jax.tree.structure(group) == jax.tree.structure(trained_on)
+    assert group is groups_of(begun.held_out)[0]
+    assert group is not trained_on
     (other,), (own,) = map(built_groups_of, (begun.held_out, begun.ensemble))
     assert not np.array_equal(other.problems.matrix, own.problems.matrix)
     state = meta_training.initial_meta_state(begun.run, CONF, begun.ensemble)

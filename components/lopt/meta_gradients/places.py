@@ -38,9 +38,9 @@ class Renewal(NamedTuple):
 def empty_places(shapes: Trajectory, problems: int) -> Places:
     """Return places whose trajectories begin at the first estimate.
 
-    Beginning them here would compile the drawing of problems a second time, and zeros that JAX
-    makes compile a program for each shape: outside a compiled program NumPy makes them. `shapes`
-    is one trajectory, its leaves anything with a shape and a dtype.
+    Beginning them here would compile the drawing of problems a second time. Zeros made by JAX
+    would compile a program for each shape, so outside of a compiled program NumPy makes them.
+    `shapes` is one trajectory, its leaves anything with a shape and a dtype.
 
     **Example**
 
@@ -48,8 +48,8 @@ def empty_places(shapes: Trajectory, problems: int) -> Places:
     places = empty_places(eqx.filter_eval_shape(begin, problem, optimizer, key), problems=24)
     ```
     """
-    is_compiled = isinstance(jnp.zeros(()), jax.core.Tracer)
-    blank = _blank if is_compiled else _blank_of_numpy
+    is_traced = isinstance(jnp.zeros(()), jax.core.Tracer)
+    blank = _blank if is_traced else _blank_of_numpy
     trajectories = jax.tree.map(lambda leaf: blank((problems, *leaf.shape), leaf.dtype), shapes)
     entries, lengths, begun = (blank((problems,), jnp.int32) for _ in range(3))
     return Places(trajectories, entries, lengths, begun)
