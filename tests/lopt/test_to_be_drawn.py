@@ -92,7 +92,7 @@ def test_a_number_that_is_kept_has_the_dtype_that_it_was_made_with() -> None:
 
         def __init__(self, *, key: Key[Array, ""]) -> None:
             super().__init__(dimensions=2, key=key)
-            self.scale = jnp.full((), 1.5, jnp.float32)
+            self.scale = jnp.full((), 1.5)
 
     blank = with_blank_constants(lambda key: Scaled(key=key), jax.random.key(0))
     assert isinstance(blank, Scaled)
