@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Key
 
-from lopt.inlining import Atom, Equation, Inlined, inlined, read
+from lopt.inlining import Atom, Inlined, inlined, needed, read
 from lopt.problems.base import Problem
 
 
@@ -52,24 +52,15 @@ def _looked_at(problem: Problem) -> list[bool]:
 
     closed = jax.make_jaxpr(draw)(forms, jax.random.key(0))
     drawn = inlined(closed)
-    _, needed = _needed(drawn, drawn.outputs)
+    makers = needed(drawn.equations, drawn.outputs, ())
+    looked_at = {atom for atom in drawn.outputs if isinstance(atom, int)}
+    looked_at = looked_at.union(*(equation.numbers for equation in makers))
     first = len(closed.consts)
-    return [first + place in needed for place in range(len(forms))]
-
-
-def _needed(function: Inlined, wanted: Sequence[Atom]) -> tuple[list[Equation], set[int]]:
-    """Return the equations that some values take, in order, and all that these read."""
-    needed = {atom for atom in wanted if isinstance(atom, int)}
-    equations = list[Equation]()
-    for equation in reversed(function.equations):
-        if needed & set(equation.writes):
-            needed |= equation.numbers
-            equations.append(equation)
-    return equations[::-1], needed
+    return [first + place in looked_at for place in range(len(forms))]
 
 
 def _computed(function: Inlined, wanted: Sequence[Atom], arguments: Sequence[Any]) -> list[Any]:
     values = dict(enumerate(arguments))
-    for equation in _needed(function, wanted)[0]:
+    for equation in needed(function.equations, wanted, ()):
         values |= equation.run(values)
     return read(wanted, values)

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -76,6 +76,26 @@ def read(atoms: Sequence[Atom], values: Mapping[int, Any]) -> list[Any]:
     ```
     """
     return [atom.value if isinstance(atom, Constant) else values[atom] for atom in atoms]
+
+
+def needed(
+    equations: Sequence[Equation], wanted: Iterable[Atom], known: Collection[int]
+) -> list[Equation]:
+    """Return those that make what is wanted of what is known, in order.
+
+    **Example**
+
+    ```python
+    needed(function.equations, function.outputs, known=())
+    ```
+    """
+    missing = {atom for atom in wanted if isinstance(atom, int)} - set(known)
+    found = list[Equation]()
+    for equation in reversed(equations):
+        if missing & set(equation.writes):
+            found.append(equation)
+            missing |= equation.numbers - set(known)
+    return found[::-1]
 
 
 def scan_counts(scan: JaxprEqn) -> tuple[int, int]:

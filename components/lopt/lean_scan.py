@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lopt.cheapest_cut import cheapest_cut
-from lopt.inlining import Atom, Constant, Equation, Inlined, inlined, read
+from lopt.inlining import Atom, Constant, Equation, Inlined, inlined, needed, read
 
 # Carry, what is remembered and what has no derivative, of what is fixed, carry and x.
 Step = Callable[[Any, list[Any], Any], tuple[list[Any], Any, Any]]
@@ -138,7 +138,7 @@ def _plan(traced: _Traced) -> _Plan:
             during.append(equation)
     wanted = _numbers(traced.residuals)
     kept = _kept(wanted, steady, during)
-    again = _needed(wanted, steady | kept, during)
+    again = needed(during, wanted, steady | kept)
     read_later = wanted.union(*(equation.numbers for equation in again))
     return _Plan(before, during, again, sorted(steady & read_later), sorted(kept))
 
@@ -162,16 +162,6 @@ def _kept(wanted: set[int], steady: set[int], during: Sequence[Equation]) -> set
     for number in wanted:
         sizes.setdefault(number, 1)
     return cheapest_cut(wanted, made_of, sizes)
-
-
-def _needed(wanted: set[int], known: set[int], during: Sequence[Equation]) -> list[Equation]:
-    """Return what makes all that is wanted of what is known, in order."""
-    missing, found = wanted - known, []
-    for equation in reversed(during):
-        if missing & set(equation.writes):
-            found.append(equation)
-            missing |= equation.numbers - known
-    return found[::-1]
 
 
 def _backward(

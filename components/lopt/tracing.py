@@ -4,19 +4,22 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
-from jax.extend.core import jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
 
 
 def traced_once(
-    function: Callable[[Given], Result], argument: Given
+    function: Callable[[Given], Result],
+    argument: Given,
+    runnable: Callable[[ClosedJaxpr], Callable[..., Any]] = jaxpr_as_fun,
 ) -> tuple[Callable[[Given], Result], Result]:
     """Return `function` as it was traced with `argument`, and the form of its result.
 
     `jax.eval_shape` traces it for nothing but the form. A meta-step takes seconds to trace, which
-    is what a person waits for where its program is on disk already.
+    is what a person waits for where its program is on disk already. `runnable` makes what is run
+    of what was traced, of flat arguments and results.
 
     **Example**
 
@@ -27,7 +30,7 @@ def traced_once(
     ```
     """
     closed, form = jax.make_jaxpr(function, return_shape=True)(argument)
-    run: Any = jaxpr_as_fun(closed)
+    run = runnable(closed)
     structure = jax.tree.structure(form)
 
     def traced(argument: Given) -> Result:

@@ -10,12 +10,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PyTree
 
 from lopt.architectures import LearnedOptimizer
 from lopt.compiled_programs import processor_options
 from lopt.ensembles import Group
+from lopt.hashed_ahead import hashed_ahead
+from lopt.hashed_together import hashed_together
 from lopt.meta_gradients import Estimate, Faults
 from lopt.meta_gradients.combining import norm
 from lopt.meta_gradients.vectors import MetaParams, vectors
@@ -223,7 +226,9 @@ def _meta_steps(
         meta_state.meta_step,
         meta_state.square_norms,
     )
-    traced, form = traced_once(one, (carried, rates[0]))
+    # On several devices each hashes words for its own problems, and gathers no others.
+    runnable = _hashing_little if mesh is None else jaxpr_as_fun
+    traced, form = traced_once(one, (carried, rates[0]), runnable)
     room = (training.steps_per_dispatch,)
     nothing = jax.tree.map(lambda leaf: jnp.zeros(room + leaf.shape, leaf.dtype), form[1])
     carried, given = jax.lax.fori_loop(0, count, body, (carried, nothing))
@@ -236,6 +241,10 @@ def _meta_steps(
         square_norms=carried.square_norms,
     )
     return new_state, given
+
+
+def _hashing_little(closed: ClosedJaxpr) -> Callable[..., list[Any]]:
+    return hashed_together(hashed_ahead(closed))
 
 
 def _program(training: MetaTraining, groups: Sequence[Group]) -> Any:

@@ -1,0 +1,208 @@
+"""Words that are hashed by few operations are those that JAX hashes one draw at a time."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
+
+import lopt.meta_gradients
+from lopt.architectures import LearnedAdam
+from lopt.catalogue import concrete_classes
+from lopt.ensembles import draw_ensemble
+from lopt.hashed_ahead import hashed_ahead
+from lopt.hashed_together import MANY, hashed_together
+from lopt.inlining import inlined
+from lopt.meta_gradients import MetaGradient
+from tests.lopt.loops import OF_ONE_KIND
+from tests.lopt.trees import assert_equal
+
+HASHES = ("random_split", "random_bits", "random_fold_in", "threefry2x32")
+CLASSES = concrete_classes(lopt.meta_gradients, MetaGradient)
+KEYS = jax.random.split(jax.random.key(5), 6).reshape(3, 2)
+
+
+def hashes(closed: ClosedJaxpr) -> list[str]:
+    """Return what hashes words in a program, outside its loops and branches."""
+    names = [equation.eqn.primitive.name for equation in inlined(closed).equations]
+    return [name for name in names if name in HASHES]
+
+
+def jaxprs_in_params(params: dict[str, Any]) -> list[Jaxpr]:
+    every = [
+        one for value in params.values() for one in (value if type(value) is tuple else [value])
+    ]
+    closed = [one.jaxpr for one in every if isinstance(one, ClosedJaxpr)]
+    return closed + [one for one in every if isinstance(one, Jaxpr)]
+
+
+def everywhere(closed: ClosedJaxpr) -> int:
+    """Count what hashes words in a program, in its loops and branches as well."""
+    programs = [closed.jaxpr]
+    count = 0
+    for program in programs:
+        count += sum(eqn.primitive.name in HASHES for eqn in program.eqns)
+        programs += [inner for eqn in program.eqns for inner in jaxprs_in_params(eqn.params)]
+    return count
+
+
+def numbers_of(closed: ClosedJaxpr, *leaves: Any) -> list[np.ndarray]:
+    written = jax.jit(jaxpr_as_fun(closed), compiler_options=OF_ONE_KIND)(*leaves)
+    is_key = [jnp.issubdtype(one.dtype, jax.dtypes.prng_key) for one in written]
+    pairs = zip(written, is_key, strict=True)
+    return [np.asarray(jax.random.key_data(one) if key else one) for one, key in pairs]
+
+
+def both_ways(function: Callable[..., Any], *arguments: Any) -> tuple[ClosedJaxpr, ClosedJaxpr]:
+    """Return a function as it is and with its words hashed together, having compared the two."""
+    plain = jax.make_jaxpr(function)(*arguments)
+    run = hashed_together(hashed_ahead(plain))
+    leaves = jax.tree.leaves(arguments)
+    together = jax.make_jaxpr(run)(*leaves)
+    assert_equal(numbers_of(together, *leaves), numbers_of(plain, *leaves))
+    return plain, together
+
+
+OPERATIONS: dict[str, Callable[[Any], Any]] = {
+    "split": lambda keys: over_all(jax.random.split, keys).reshape(-1),
+    "split in a rectangle": lambda keys: over_all(
+        lambda key: jax.random.split(key, (2, 3)), keys
+    ).reshape(-1)[:7],
+    "fold in": lambda keys: over_all(lambda key: jax.random.fold_in(key, 7), keys),
+    "one of them": lambda keys: keys.reshape(-1)[-1],
+}
+
+
+def over_all(function: Callable[[Any], Any], keys: Any) -> Any:
+    for _ in range(keys.ndim):
+        function = jax.vmap(function)
+    return function(keys)
+
+
+@given(
+    chains=st.lists(st.lists(st.sampled_from(sorted(OPERATIONS)), max_size=3), max_size=4),
+    shape=st.sampled_from([(), (1,), (5,), (2, 3)]),
+)
+@settings(max_examples=20, deadline=None)
+def test_words_hashed_together_are_those_of_jax(
+    chains: list[list[str]], shape: tuple[int, ...]
+) -> None:
+    def draw(keys: Any) -> list[Any]:
+        drawn = []
+        for chain in chains:
+            made = functools.reduce(lambda keys, name: OPERATIONS[name](keys), chain, keys)
+            drawn += [made, over_all(lambda key: jax.random.normal(key, shape), made)]
+        return drawn
+
+    both_ways(draw, KEYS)
+
+
+def test_what_is_known_at_the_same_time_is_hashed_at_once() -> None:
+    def draw(keys: Any) -> Any:
+        one, other = (jax.random.split(key) for key in keys[0])
+        return jax.random.normal(one[0], 5), jax.random.uniform(other[1]), jax.random.bits(one[1])
+
+    plain, together = both_ways(draw, KEYS)
+    assert len(hashes(plain)) == 5
+    assert hashes(together) == ["threefry2x32", "threefry2x32"]
+
+
+def test_words_of_all_steps_are_hashed_before_the_first() -> None:
+    def draw(key: Any, start: Any) -> Any:
+        def step(carry: Any, x: Any) -> Any:
+            count, total = carry
+            key_of_step = jax.random.fold_in(key, 2 * count)
+            noise = jax.random.normal(jax.random.split(key_of_step)[1], 3)
+            return (count + 3, total + x * noise), jax.random.bits(key_of_step)
+
+        carry = (start, jnp.zeros(3))
+        xs = jnp.arange(4.0)
+        return jax.lax.scan(step, carry, xs), jax.lax.scan(step, carry, xs, reverse=True)
+
+    plain, together = both_ways(draw, KEYS[0, 0], jnp.asarray(11, jnp.int32))
+    assert not hashes(plain)
+    assert len(hashes(together)) == 3
+    assert "random" not in str([eqn for eqn in together.eqns if eqn.primitive.name == "scan"])
+
+
+def test_keys_that_a_step_makes_for_the_next_one_stay_in_the_loop() -> None:
+    def draw(key: Any) -> Any:
+        def step(key: Any, _: None) -> Any:
+            key, own = jax.random.split(key)
+            return key, jax.random.normal(own)
+
+        return jax.lax.scan(step, key, length=5)
+
+    both_ways(draw, KEYS[0, 0])
+
+
+@pytest.mark.parametrize("needed", [False, True])
+def test_words_of_branches_are_hashed_before_one_is_taken(needed: bool) -> None:
+    def draw(needed: Any, key: Any) -> Any:
+        def many(key: Any) -> Any:
+            return jax.lax.map(jax.random.normal, jax.random.split(key, 4))
+
+        return jax.lax.cond(needed, many, lambda key: jax.random.uniform(key, 4), key)
+
+    _, together = both_ways(draw, jnp.asarray(needed), KEYS[0, 0])
+    (branches,) = (eqn for eqn in together.eqns if eqn.primitive.name == "cond")
+    assert "random" not in str(branches)
+
+
+def test_very_many_words_are_hashed_where_they_were_and_by_themselves() -> None:
+    def draw(key: Any) -> Any:
+        def many(key: Any) -> Any:
+            return jax.random.bits(key, (MANY + 1,))
+
+        return many(key), jax.random.bits(key), jax.lax.cond(True, many, many, key)
+
+    plain, together = both_ways(draw, KEYS[0, 0])
+    assert hashes(together) == hashes(plain)
+
+
+def test_words_of_other_generators_are_left_to_jax() -> None:
+    def draw(keys: Any) -> Any:
+        return jax.random.bits(keys[0]), jax.random.bits(keys[1])
+
+    plain, together = both_ways(draw, jax.random.split(jax.random.key(0, impl="rbg")))
+    assert hashes(together) == hashes(plain)
+
+
+@pytest.mark.parametrize("dtype", [jnp.uint8, jnp.uint16])
+def test_words_of_another_width_are_left_to_jax(dtype: Any) -> None:
+    plain, together = both_ways(
+        lambda keys: [jax.random.bits(key, (3,), dtype) for key in keys[0]], KEYS
+    )
+    assert hashes(together) == hashes(plain)
+
+
+def test_words_are_those_of_jax_where_it_divides_none() -> None:
+    with jax.threefry_partitionable(False):
+        both_ways(lambda keys: [jax.random.bits(key, (3,)) for key in keys[0]], KEYS)
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_an_estimate_is_the_same_to_the_last_bit(name: str) -> None:
+    """Of two in a row, on problems whose constants, initial params and gradients are random."""
+    estimator = CLASSES[name].examples()[0]
+    quadratic = {"problem": "Quadratic", "dimensions": 3}
+    noisy = {"problem": "GradientNoise", "std": 1.0, "of": quadratic}
+    (group,) = draw_ensemble([{"family": "noisy", "count": 2, "spec": noisy}], seed=0).groups()
+    optimizer = LearnedAdam.release(key=jax.random.key(0))
+
+    def estimates(state: Any) -> Any:
+        found = []
+        for meta_step in range(2):
+            made = estimator.estimate(optimizer, group, state, jnp.asarray(meta_step, jnp.int32))
+            state = made.state
+            found.append(made)
+        return found
+
+    plain, together = both_ways(estimates, estimator.init(optimizer, group, KEYS[0, 0]))
+    assert everywhere(together) < everywhere(plain)
