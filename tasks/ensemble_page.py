@@ -11,7 +11,7 @@ from rich.table import Table
 
 from tasks import terminal, tracking
 from tasks.confs import EnsembleConf
-from tasks.ensembles import built_groups_of
+from tasks.ensembles import built_groups_of, groups_of
 from tasks.references import EnsembleReference
 
 if TYPE_CHECKING:
@@ -36,12 +36,14 @@ def log_page(mlflow_run_id: str, conf: EnsembleConf, drawn: EnsembleReference) -
 
     from lopt import ensemble_report as report
 
-    rows, groups = _rows(drawn), built_groups_of(drawn)
+    rows, groups = _rows(drawn), groups_of(drawn)
     terminal.reach(1, "built")
     key = jax.random.key(conf.seed)
     beginnings = list(_measured(rows, groups, key))
     report.check_usable(beginnings)
-    pictures = report.draw_pictures(beginnings, report.survey(beginnings, groups, key))
+    in_the_plane = report.in_the_plane(beginnings)
+    landscapes = report.survey(in_the_plane, built_groups_of(in_the_plane), key)
+    pictures = report.draw_pictures(beginnings, landscapes)
     terminal.reach(steps_in_all(drawn), "drawn")
     facts = report.Facts(Path(conf.entries).stem, drawn.digest, conf.seed)
     page = report.ensemble_page(facts, beginnings, pictures)

@@ -13,7 +13,7 @@ from tasks.references import EnsembleReference, short
 from tasks.yaml_files import read_yaml
 
 if TYPE_CHECKING:
-    from lopt.ensembles import Ensemble, Group
+    from lopt.ensembles import Ensemble, Group, Row
 
 
 def read_entries(conf: EnsembleConf) -> list[Any]:
@@ -116,10 +116,12 @@ def groups_of(ensemble: EnsembleReference) -> tuple["Group", ...]:
     return read.groups(training_images(read.data_sets), to_be_drawn=True)
 
 
-def built_groups_of(ensemble: EnsembleReference) -> tuple["Group", ...]:
-    """Return the problems of a drawn ensemble as they are, stacked by program."""
-    read = _read(ensemble)
-    return read.groups(training_images(read.data_sets))
+def built_groups_of(rows: "tuple[Row, ...]") -> tuple["Group", ...]:
+    """Return the problems of some rows with the constants that they have, stacked by program."""
+    from lopt.ensembles import Ensemble
+
+    ensemble = Ensemble(rows)
+    return ensemble.groups(training_images(ensemble.data_sets))
 
 
 def _read(ensemble: EnsembleReference) -> "Ensemble":

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from lopt.ensembles import Ensemble
 from tasks import meta_training, outbox, run_choice, tracking, validation
 from tasks.confs import EnsembleConf, MetaTrainingConf
 from tasks.ensembles import built_groups_of, draw_ensemble, groups_of
@@ -359,7 +360,8 @@ def test_validation_is_on_other_draws_in_the_form_of_the_ensemble(begun: Begun) 
     assert jax.tree.structure(group) == jax.tree.structure(trained_on)
     assert group is groups_of(begun.held_out)[0]
     assert group is not trained_on
-    (other,), (own,) = map(built_groups_of, (begun.held_out, begun.ensemble))
+    drawn = [Ensemble.read(Path(one.path)) for one in (begun.held_out, begun.ensemble)]
+    (other,), (own,) = (built_groups_of(one.rows) for one in drawn)
     assert not np.array_equal(other.problems.matrix, own.problems.matrix)
     state = meta_training.initial_meta_state(begun.run, CONF, begun.ensemble)
     one, two = (validation.validate(CONF, begun.ensemble, begun.held_out, state) for _ in range(2))

@@ -7,9 +7,11 @@ draws, and `page` puts all of it into one HTML file.
 **Example**
 
 ```python
-beginnings = [one for part in measure(rows, groups, key) for one in part]
+groups = ensemble.groups(to_be_drawn=True)
+beginnings = [one for part in measure(ensemble.rows, groups, key) for one in part]
 check_usable(beginnings)
-pictures = draw_pictures(beginnings, survey(beginnings, groups, key))
+rows = in_the_plane(beginnings)
+pictures = draw_pictures(beginnings, survey(rows, Ensemble(rows).groups(), key))
 page = ensemble_page(Facts("quick", ensemble.digest, seed), beginnings, pictures)
 ```
 """
@@ -21,7 +23,7 @@ from lopt.ensemble_report.beginnings import (
     check_usable,
     measure,
 )
-from lopt.ensemble_report.landscapes import Landscape, survey
+from lopt.ensemble_report.landscapes import Landscape, in_the_plane, survey
 from lopt.ensemble_report.page import Facts, ensemble_page
 from lopt.ensemble_report.pictures import Picture, draw_pictures
 from lopt.ensemble_report.tables import category_table, entry_table, program_table, set_table
@@ -38,6 +40,7 @@ __all__ = [
     "draw_pictures",
     "ensemble_page",
     "entry_table",
+    "in_the_plane",
     "measure",
     "program_table",
     "set_table",

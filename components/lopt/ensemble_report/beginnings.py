@@ -65,13 +65,14 @@ def measure(
 ) -> Iterator[tuple[Beginnings, ...]]:
     """Yield the beginnings of the entries of each group, one compiled program a group.
 
-    `groups` are those of the ensemble that `rows` are of. What is drawn for a row depends on
-    `key` and the row's index only.
+    `groups` are those of the ensemble that `rows` are of; constants that are drawn anew may be
+    zeros. What is drawn for a row depends on `key` and the row's index only.
 
     **Example**
 
     ```python
-    for beginnings in measure(ensemble.rows, ensemble.groups(), jax.random.key(0)):
+    groups = ensemble.groups(to_be_drawn=True)
+    for beginnings in measure(ensemble.rows, groups, jax.random.key(0)):
         print(beginnings[0].row.family, beginnings[0].losses)
     ```
     """

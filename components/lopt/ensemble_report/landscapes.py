@@ -53,23 +53,38 @@ class Landscape:
     """[y, x]"""
 
 
-def survey(
-    beginnings: Sequence[Beginnings], groups: Sequence[Group], key: Key[Array, ""]
-) -> tuple[Landscape, ...]:
-    """Return the landscape of every entry with two scalars to train, each once, by category.
+def in_the_plane(beginnings: Sequence[Beginnings]) -> tuple[Row, ...]:
+    """Return the rows of the entries with two scalars to train, in the ensemble's order.
 
-    Two entries have the same one if trajectories begin at the same points and with the same
+    **Example**
+
+    ```python
+    Ensemble(in_the_plane(beginnings)).groups()
+    ```
+    """
+    rows = [one.row for one in beginnings if one.params == 2]
+    return tuple(sorted(rows, key=lambda row: row.index))
+
+
+def survey(
+    rows: Sequence[Row], groups: Sequence[Group], key: Key[Array, ""]
+) -> tuple[Landscape, ...]:
+    """Return the landscape of every entry, all of two scalars to train, each once, by category.
+
+    `groups` are those of an ensemble of these rows alone, with the constants that they have. Two
+    entries have the same landscape if trajectories begin at the same points and with the same
     losses there, whatever they are called.
 
     **Example**
 
     ```python
-    for landscape in survey(beginnings, ensemble.groups(), jax.random.key(0)):
+    rows = in_the_plane(beginnings)
+    for landscape in survey(rows, Ensemble(rows).groups(), jax.random.key(0)):
         print(landscape.rows[0].spec)
     ```
     """
     found: list[Landscape] = []
-    for one in _all(beginnings, groups, key):
+    for one in _all(rows, groups, key):
         same = [place for place, other in enumerate(found) if _is_same(one, other)]
         if same:
             other = found[same[0]]
@@ -81,16 +96,11 @@ def survey(
     )
 
 
-def _all(
-    beginnings: Sequence[Beginnings], groups: Sequence[Group], key: Key[Array, ""]
-) -> Iterator[Landscape]:
-    in_the_plane = {one.row.index for one in beginnings if one.params == 2}
-    rows = sorted((one.row for one in beginnings), key=lambda row: row.index)
+def _all(rows: Sequence[Row], groups: Sequence[Group], key: Key[Array, ""]) -> Iterator[Landscape]:
     for group, members in with_rows(rows, groups):
         for place, row in enumerate(members):
-            if row.index in in_the_plane:
-                arrays = _surveyed(group, jnp.asarray(place, jnp.int32), key)
-                yield Landscape((row,), *(np.asarray(array) for array in arrays))
+            arrays = _surveyed(group, jnp.asarray(place, jnp.int32), key)
+            yield Landscape((row,), *(np.asarray(array) for array in arrays))
 
 
 def _is_same(one: Landscape, other: Landscape) -> bool:

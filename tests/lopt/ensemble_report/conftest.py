@@ -6,7 +6,15 @@ from collections.abc import Sequence
 import jax
 import pytest
 
-from lopt.ensemble_report import Beginnings, Landscape, Picture, draw_pictures, measure, survey
+from lopt.ensemble_report import (
+    Beginnings,
+    Landscape,
+    Picture,
+    draw_pictures,
+    in_the_plane,
+    measure,
+    survey,
+)
 from lopt.ensembles import Ensemble, Group, draw_ensemble
 
 STARTS = 3
@@ -62,6 +70,7 @@ def drawn() -> Drawn:
     key = jax.random.key(5)
     measured = measure(ensemble.rows, groups, key, STARTS)
     beginnings = [one for part in measured for one in part]
-    landscapes = survey(beginnings, groups, key)
+    rows = in_the_plane(beginnings)
+    landscapes = survey(rows, Ensemble(rows).groups(), key)
     pictures = draw_pictures(beginnings, landscapes)
     return Drawn(ensemble, groups, beginnings, landscapes, pictures)

@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from lopt.ensemble_report import beginnings_table, check_usable, measure
 from lopt.ensemble_report.beginnings import with_rows
 from lopt.ensemble_report.first_step import first_loss_and_norm
-from lopt.ensembles import Ensemble, EnsembleError
+from lopt.ensembles import Ensemble, EnsembleError, draw_ensemble
 from lopt.problems import Bowl, Rescale, loss_and_gradient
 
 
@@ -40,6 +40,22 @@ def test_the_starts_of_a_row_do_not_depend_on_the_rows_after_it(drawn):
     (part,) = measure(fewer.rows, fewer.groups(), jax.random.key(5), 3)
     for one, other in zip(part, drawn.beginnings[:3], strict=True):
         np.testing.assert_array_equal(one.losses, other.losses)
+
+
+def test_what_is_measured_does_not_depend_on_constants_that_are_drawn_anew():
+    quadratic = {"problem": "Quadratic", "dimensions": 3}
+    classes = {"problem": "SoftmaxRegression", "features": 2, "samples": 8, "batch_size": 4}
+    entries = [{"family": spec["problem"], "spec": spec} for spec in (quadratic, classes)]
+    ensemble = draw_ensemble(entries, seed=0)
+    own, blank = ensemble.groups(), ensemble.groups(to_be_drawn=True)
+    assert own[0].problems.matrix.any()
+    assert not blank[0].problems.matrix.any()
+    for one, other in zip(
+        *(measure(ensemble.rows, groups, jax.random.key(0), 2) for groups in (own, blank)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one[0].losses, other[0].losses)
+        np.testing.assert_array_equal(one[0].gradient_norms, other[0].gradient_norms)
 
 
 def test_rows_are_paired_with_the_problems_that_were_built_from_them(drawn):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lopt.ensemble_report import measure, survey
+from lopt.ensemble_report import in_the_plane, measure, survey
 from lopt.ensemble_report.landscape_figures import (
     LEVELS,
     contour_levels,
@@ -63,7 +63,8 @@ def test_starts_that_are_one_point_have_a_landscape_around_it():
     ensemble = draw_ensemble([{"family": "from_zero", "spec": spec}], seed=0)
     groups, key = ensemble.groups(), jax.random.key(0)
     beginnings = [one for part in measure(ensemble.rows, groups, key, 2) for one in part]
-    (landscape,) = survey(beginnings, groups, key)
+    assert in_the_plane(beginnings) == ensemble.rows
+    (landscape,) = survey(ensemble.rows, groups, key)
     assert len(np.unique(landscape.starts, axis=0)) == 1
     for axis, start in zip((landscape.x, landscape.y), landscape.starts[0], strict=True):
         assert axis[0] < start < axis[-1]
