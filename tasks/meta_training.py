@@ -155,8 +155,8 @@ def announce_compiling(conf: MetaTrainingConf, ensemble: EnsembleReference, done
     first = conf.groups_per_meta_step
     order = f", {first} at first and the others meanwhile" if 0 < first < ensemble.programs else ""
     terminal.say(
-        f"  compiling {ensemble.programs} programs{order}: 10 to 30 s each on two cores, "
-        "less if done before"
+        f"  compiling {ensemble.programs} programs{order}: some 10 s each, "
+        "more for large networks, less if done before"
     )
 
 
