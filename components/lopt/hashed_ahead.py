@@ -22,7 +22,7 @@ def hashed_ahead(closed: ClosedJaxpr) -> ClosedJaxpr:
     """Return a traced function that hashes ahead what its scans and branches ask for.
 
     Bit for bit the same function. Of branches also that is hashed which turns out not to be
-    needed. Loops whose number of rounds is not known are left as they are.
+    needed. Loops whose number of rounds is not known, and what has effects, are left as they are.
 
     **Example**
 
@@ -56,8 +56,10 @@ def hashed_ahead(closed: ClosedJaxpr) -> ClosedJaxpr:
 
 
 def _asks_for_words(equation: Equation) -> bool:
-    """Tell a scan, or a choice between branches, in which words are hashed."""
-    return equation.eqn.primitive.name in _RULES and any(map(_hashes, _called(equation)))
+    """Tell a scan, or a choice between branches, in which words are hashed and no more is done."""
+    # Whoever prints from inside of a step wants to see it.
+    is_known = equation.eqn.primitive.name in _RULES and not equation.eqn.effects
+    return is_known and any(map(_hashes, _called(equation)))
 
 
 def _hashes(closed: ClosedJaxpr) -> bool:

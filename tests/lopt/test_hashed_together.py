@@ -174,6 +174,42 @@ def test_words_of_other_generators_are_left_to_jax() -> None:
     assert hashes(together) == hashes(plain)
 
 
+def test_a_step_that_prints_still_does(capsys: pytest.CaptureFixture[str]) -> None:
+    def draw(key: Any) -> Any:
+        def step(count: Any, _: None) -> Any:
+            jax.debug.print("step {}", count)
+            return count + 1, jax.random.normal(jax.random.fold_in(key, count))
+
+        return jax.lax.scan(step, jnp.asarray(0, jnp.int32), length=3)
+
+    plain = jax.make_jaxpr(draw)(KEYS[0, 0])
+    jax.block_until_ready(jax.jit(hashed_together(hashed_ahead(plain)))(KEYS[0, 0]))
+    jax.effects_barrier()
+    assert capsys.readouterr().out.split() == ["step", "0", "step", "1", "step", "2"]
+
+
+@pytest.mark.parametrize("length", [0, 1])
+def test_a_loop_of_no_step_or_one_is_a_loop(length: int) -> None:
+    def draw(key: Any) -> Any:
+        def step(count: Any, _: None) -> Any:
+            return count + 1, jax.random.normal(jax.random.fold_in(key, count), (2, 0, 3))
+
+        return jax.lax.scan(step, jnp.asarray(0, jnp.int32), length=length)
+
+    both_ways(draw, KEYS[0, 0])
+
+
+def test_a_carry_that_two_steps_swap_is_no_number_of_the_step() -> None:
+    def draw(key: Any) -> Any:
+        def step(counts: Any, _: None) -> Any:
+            one, other = counts
+            return (other + 1, one), jax.random.bits(jax.random.fold_in(key, one))
+
+        return jax.lax.scan(step, (jnp.asarray(0, jnp.int32), jnp.asarray(9, jnp.int32)), length=5)
+
+    both_ways(draw, KEYS[0, 0])
+
+
 @pytest.mark.parametrize("dtype", [jnp.uint8, jnp.uint16])
 def test_words_of_another_width_are_left_to_jax(dtype: Any) -> None:
     plain, together = both_ways(
