@@ -17,7 +17,7 @@ def test_what_is_compiled_is_announced_unless_all_steps_are_done(
 
 @pytest.mark.parametrize(
     ("groups", "said"),
-    [(0, "3 programs: some 10 s each"), (3, "3 programs: some 10 s each"), (2, "3 programs, 2 at first")],
+    [(0, "3 programs: some"), (3, "3 programs: some"), (2, "3 programs, 2 at first")],
 )
 def test_programs_that_are_compiled_later_are_announced_as_such(
     capsys: pytest.CaptureFixture[str], groups: int, said: str
