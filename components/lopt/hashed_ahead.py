@@ -56,10 +56,14 @@ def hashed_ahead(closed: ClosedJaxpr) -> ClosedJaxpr:
 
 
 def _asks_for_words(equation: Equation) -> bool:
-    """Tell a scan, or a choice between branches, in which words are hashed and no more is done."""
+    """Tell a scan, or a choice between branches, that hashes words and has no effects.
+
+    A choice by platform is the compiler's.
+    """
+    by_platform = equation.eqn.params.get("branches_platforms") is not None
+    is_known = equation.eqn.primitive.name in _RULES and not by_platform
     # Whoever prints from inside of a step wants to see it.
-    is_known = equation.eqn.primitive.name in _RULES and not equation.eqn.effects
-    return is_known and any(map(_hashes, _called(equation)))
+    return is_known and not equation.eqn.effects and any(map(_hashes, _called(equation)))
 
 
 def _hashes(closed: ClosedJaxpr) -> bool:

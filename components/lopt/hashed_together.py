@@ -51,9 +51,13 @@ def hashed_together(closed: ClosedJaxpr) -> Callable[..., list[Any]]:
         waiting = program.equations
         while waiting:
             later, hashes = list[Equation](), list[Equation]()
+            held = False
             for equation in waiting:
-                if not equation.numbers <= values.keys():
+                acts = bool(equation.eqn.effects)
+                # What has effects has them in the order in which it was written.
+                if (acts and held) or not equation.numbers <= values.keys():
                     later.append(equation)
+                    held = held or acts
                 elif pair_count(equation) is not None:
                     hashes.append(equation)
                 else:
@@ -76,7 +80,8 @@ def pair_count(equation: Equation) -> int | None:
     ```
     """
     name = equation.eqn.primitive.name
-    if name not in (SPLIT, BITS, FOLD_IN) or not jax.threefry_partitionable.value:
+    # As it was traced, whatever holds when it is run.
+    if name not in (SPLIT, BITS, FOLD_IN) or not equation.eqn.ctx.threefry_partitionable:
         return None
     if str(equation.read_forms[0].dtype) != KEYS:
         return None

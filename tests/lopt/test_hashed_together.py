@@ -218,9 +218,49 @@ def test_words_of_another_width_are_left_to_jax(dtype: Any) -> None:
     assert hashes(together) == hashes(plain)
 
 
-def test_words_are_those_of_jax_where_it_divides_none() -> None:
-    with jax.threefry_partitionable(False):
-        both_ways(lambda keys: [jax.random.bits(key, (3,)) for key in keys[0]], KEYS)
+def test_words_are_those_of_the_way_in_which_they_were_traced() -> None:
+    def draw(keys: Any) -> Any:
+        with jax.threefry_partitionable(False):
+            older = [jax.random.bits(key, (3,)) for key in keys[0]]
+        return older, [jax.random.bits(key, (3,)) for key in keys[1]]
+
+    plain, together = both_ways(draw, KEYS)
+    assert everywhere(together) == everywhere(plain) - 1
+
+
+def test_what_has_effects_has_them_in_its_order(capsys: pytest.CaptureFixture[str]) -> None:
+    def draw(key: Any) -> Any:
+        drawn = jax.random.bits(key) + jax.random.bits(jax.random.fold_in(key, 1))
+        jax.debug.print("first {}", drawn, ordered=True)
+        jax.debug.print("second", ordered=True)
+        return drawn
+
+    plain = jax.make_jaxpr(draw)(KEYS[0, 0])
+    jax.block_until_ready(jax.jit(hashed_together(plain))(KEYS[0, 0]))
+    jax.effects_barrier()
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["first", "second"]
+
+
+def test_a_choice_by_platform_is_left_to_the_compiler() -> None:
+    def draw(key: Any) -> Any:
+        return jax.lax.platform_dependent(
+            key,
+            tpu=lambda key: jax.random.bits(key, 2),
+            cpu=lambda key: jax.random.bits(key, 2) + 1,
+        )
+
+    _, together = both_ways(draw, KEYS[0, 0])
+    assert not hashes(together)
+
+
+@pytest.mark.parametrize("out_axis", [0, 1])
+def test_every_key_is_folded_with_its_own_number(out_axis: int) -> None:
+    def draw(keys: Any) -> Any:
+        fold_in = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (0, None), out_axis)
+        folded = fold_in(keys[:, 0], jnp.arange(3, dtype=jnp.uint8))
+        return folded, jax.vmap(jax.random.fold_in)(keys[:, 1], jnp.arange(3) + 250)
+
+    both_ways(draw, KEYS)
 
 
 @pytest.mark.parametrize("name", sorted(CLASSES))
