@@ -64,6 +64,14 @@ def test_a_problem_without_its_constants_is_drawn_as_one_that_has_them(problem: 
     assert_equal(draw(blank, drawn_by), draw(made, drawn_by))
 
 
+@pytest.mark.parametrize("problem", EXAMPLES)
+def test_what_is_padding_can_be_told_without_the_constants(problem: Problem) -> None:
+    """The page of an ensemble counts the scalars of problems that have none."""
+    made_by = jax.random.key(5)
+    blank = jax.tree.map(jnp.asarray, with_blank_constants(problem.draw, made_by))
+    assert_equal(blank.valid(), problem.draw(made_by).valid())
+
+
 def test_only_what_is_replaced_is_blank() -> None:
     def make(key: Key[Array, ""]) -> Problem:
         return Quadratic(dimensions=3, padded_to=5, key=key)
