@@ -79,44 +79,54 @@ def _called(equation: Equation) -> list[ClosedJaxpr]:
     return [closed_of(one) for one in every if isinstance(one, ClosedJaxpr | Jaxpr)]
 
 
-class _Plan(NamedTuple):
-    """A loop's body or a branch: what of it is computed ahead, and what is left."""
+class _Body(NamedTuple):
+    """A loop's body or a branch, whose own loops and branches hash ahead."""
 
     constants: Sequence[Any]
     program: Inlined
-    ahead: list[Equation]
-    rest: list[Equation]
-    # What goes from one to the other.
-    words: list[int]
 
     @property
     def first(self) -> int:
         """The number of its first argument."""
         return len(self.constants)
 
+
+def _body(closed: ClosedJaxpr) -> _Body:
+    ahead = hashed_ahead(closed)
+    return _Body(ahead.consts, inlined(ahead))
+
+
+class _Plan(NamedTuple):
+    """What of a body is computed ahead, and what is left."""
+
+    body: _Body
+    ahead: list[Equation]
+    rest: list[Equation]
+    # What goes from one to the other.
+    words: list[int]
+
     def run_ahead(self, values: Mapping[int, Any]) -> list[Any]:
         return self._run(self.ahead, values, self.words)
 
     def run_rest(self, values: Mapping[int, Any], words: Sequence[Any]) -> list[Any]:
         known = dict(values) | dict(zip(self.words, words, strict=True))
-        return self._run(self.rest, known, self.program.outputs)
+        return self._run(self.rest, known, self.body.program.outputs)
 
     def _run(
         self, equations: Iterable[Equation], values: Mapping[int, Any], wanted: Sequence[Any]
     ) -> list[Any]:
-        values = dict(enumerate(self.constants)) | dict(values)
+        values = dict(enumerate(self.body.constants)) | dict(values)
         for equation in equations:
             values |= equation.run(values)
         return read(wanted, values)
 
 
-def _plan(closed: ClosedJaxpr, known_ahead: Iterable[int], steps: int) -> _Plan:
-    """Divide a program by which of its arguments, numbered as `inlined` does, are known ahead."""
-    program = inlined(closed)
-    known, early, words = {*range(len(closed.consts)), *known_ahead}, list[Equation](), set[int]()
+def _plan(body: _Body, known_ahead: Iterable[int], steps: int) -> _Plan:
+    """Divide a body by which of its arguments, numbered as `inlined` does, are known ahead."""
+    program = body.program
+    known, early, words = {*range(body.first), *known_ahead}, list[Equation](), set[int]()
     for equation in program.equations:
-        largest = steps * max((math.prod(form.shape) for form in equation.forms), default=0)
-        if equation.numbers <= known and largest <= MANY and not _called(equation):
+        if equation.numbers <= known and _is_early(equation, steps):
             early.append(equation)
             known.update(equation.writes)
             if pair_count(equation) is not None:
@@ -125,7 +135,15 @@ def _plan(closed: ClosedJaxpr, known_ahead: Iterable[int], steps: int) -> _Plan:
     read_by_rest = {atom for atom in program.outputs if isinstance(atom, int)}
     read_by_rest = read_by_rest.union(*(equation.numbers for equation in rest))
     given = sorted(read_by_rest & words)
-    return _Plan(closed.consts, program, needed(early, given, ()), rest, given)
+    return _Plan(body, needed(early, given, ()), rest, given)
+
+
+def _is_early(equation: Equation, steps: int) -> bool:
+    """Tell what can be computed for all steps at once: little, and to the last bit."""
+    largest = steps * max((math.prod(form.shape) for form in equation.forms), default=0)
+    # One program of all steps may round otherwise than a step does.
+    is_exact = not any(jnp.issubdtype(form.dtype, jnp.inexact) for form in equation.forms)
+    return largest <= MANY and is_exact and not _called(equation)
 
 
 def _branches(equation: Equation, reads: Sequence[Any]) -> Sequence[Any]:
@@ -133,17 +151,16 @@ def _branches(equation: Equation, reads: Sequence[Any]) -> Sequence[Any]:
     which, *operands = reads
 
     def planned(branch: ClosedJaxpr) -> _Plan:
-        closed = hashed_ahead(branch)
-        first = len(closed.consts)
-        return _plan(closed, range(first, first + len(operands)), steps=1)
+        body = _body(branch)
+        return _plan(body, range(body.first, body.first + len(operands)), steps=1)
 
     plans = [planned(branch) for branch in equation.eqn.params["branches"]]
-    words = [plan.run_ahead(dict(enumerate(operands, plan.first))) for plan in plans]
+    words = [plan.run_ahead(dict(enumerate(operands, plan.body.first))) for plan in plans]
 
     def rest_of(place: int) -> Callable[[Sequence[Any], Sequence[Any]], list[Any]]:
         plan = plans[place]
         return lambda operands, words: plan.run_rest(
-            dict(enumerate(operands, plan.first)), words[place]
+            dict(enumerate(operands, plan.body.first)), words[place]
         )
 
     written: Sequence[Any] = jax.lax.switch(
@@ -156,19 +173,18 @@ def _scan(equation: Equation, reads: Sequence[Any]) -> Sequence[Any]:
     """Hash what all steps ask for that depends on no earlier step, then take them."""
     params = equation.eqn.params
     length, reverse = params["length"], params["reverse"]
-    closed = hashed_ahead(closed_of(params["jaxpr"]))
+    body = _body(closed_of(params["jaxpr"]))
     constants, carried = scan_counts(equation.eqn)
     carry, xs = reads[constants : constants + carried], reads[constants + carried :]
-    first = len(closed.consts)
-    of_carry = first + constants
+    of_carry = body.first + constants
     of_xs = of_carry + carried
-    fixed = dict(enumerate(reads[:constants], first))
+    fixed = dict(enumerate(reads[:constants], body.first))
     steps = jnp.arange(length, dtype=jnp.int32)
     counters = {
         of_carry + place: _counted(carry[place], by, steps[::-1] if reverse else steps)
-        for place, by in _counters(inlined(closed), of_carry, carried).items()
+        for place, by in _counters(body.program, of_carry, carried).items()
     }
-    plan = _plan(closed, [*fixed, *counters, *range(of_xs, of_xs + len(xs))], length)
+    plan = _plan(body, [*fixed, *counters, *range(of_xs, of_xs + len(xs))], length)
 
     def ahead(counters: Mapping[int, Any], x: Sequence[Any]) -> list[Any]:
         return plan.run_ahead(fixed | dict(counters) | dict(enumerate(x, of_xs)))

@@ -142,6 +142,39 @@ def test_keys_that_a_step_makes_for_the_next_one_stay_in_the_loop() -> None:
     both_ways(draw, KEYS[0, 0])
 
 
+def test_a_number_of_the_step_that_overflows_is_counted_as_in_the_loop() -> None:
+    def draw(key: Any, start: Any) -> Any:
+        def step(count: Any, _: None) -> Any:
+            return count + 7, jax.random.bits(jax.random.fold_in(key, count))
+
+        return jax.lax.scan(step, start, length=300)
+
+    for dtype in (jnp.uint8, jnp.int8):
+        _, together = both_ways(draw, KEYS[0, 0], jnp.asarray(100, dtype))
+        assert len(hashes(together)) == 2
+
+
+def test_words_of_what_may_round_otherwise_stay_in_their_step() -> None:
+    def draw(key: Any, factor: Any) -> Any:
+        def step(count: Any, _: None) -> Any:
+            number = jnp.round(jnp.exp(factor * count.astype(jnp.float32))).astype(jnp.uint32)
+            return count + 1, jax.random.bits(jax.random.fold_in(key, number))
+
+        return jax.lax.scan(step, jnp.asarray(0, jnp.int32), length=5)
+
+    plain, together = both_ways(draw, KEYS[0, 0], jnp.asarray(0.7))
+    assert everywhere(together) == everywhere(plain)
+    assert not hashes(together)
+
+
+def test_draws_of_nothing_are_hashed_with_others() -> None:
+    def draw(keys: Any) -> Any:
+        return jax.random.bits(keys[0, 0], (0, 3)), jax.random.bits(keys[0, 1], 2)
+
+    _, together = both_ways(draw, KEYS)
+    assert len(hashes(together)) == 1
+
+
 @pytest.mark.parametrize("needed", [False, True])
 def test_words_of_branches_are_hashed_before_one_is_taken(needed: bool) -> None:
     def draw(needed: Any, key: Any) -> Any:
