@@ -73,6 +73,41 @@ def test_a_page_its_plots_its_numbers_and_counts_are_logged(
     assert reached == list(range(1, ensemble_page.steps_in_all(drawn) + 1))
 
 
+QUADRATICS_IN_THE_PLANE = """
+entries:
+  - family: in_the_plane
+    category: convex
+    count: 3
+    weight: 1.0
+    spec: {problem: Quadratic, dimensions: 2}
+"""
+
+
+@pytest.mark.usefixtures("shown_by_prefect", "reached")
+def test_landscapes_are_of_the_constants_that_entries_have(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although what is measured draws them anew, and is built without."""
+    from lopt import ensemble_report
+
+    surveyed: list[ensemble_report.Landscape] = []
+    survey = ensemble_report.survey
+
+    def remembered(*arguments: Any) -> tuple[ensemble_report.Landscape, ...]:
+        surveyed.extend(survey(*arguments))
+        return tuple(surveyed)
+
+    monkeypatch.setattr(ensemble_report, "survey", remembered)
+    entries = home / "in_the_plane.yaml"
+    entries.write_text(QUADRATICS_IN_THE_PLANE, encoding="utf-8")
+    conf = EnsembleConf(entries=str(entries))
+    drawn = draw_ensemble.fn(conf)
+    with tracking.tracked("generate-ensemble", {}) as mlflow_run_id:
+        ensemble_page.log_page.fn(mlflow_run_id, conf, drawn)
+    # Without their constants all three were one.
+    assert [len(landscape.rows) for landscape in surveyed] == [1, 1, 1]
+
+
 @pytest.mark.usefixtures("reached")
 def test_an_ensemble_with_a_negative_loss_is_refused_and_no_page_is_logged(
     drawn: EnsembleReference, shown_by_prefect: list[Any], monkeypatch: pytest.MonkeyPatch
