@@ -1,13 +1,15 @@
 """The server that Prefect's client starts for a flow where nobody has named one, and Ctrl-C."""
 
 import contextvars
+import logging
 import signal
 import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from prefect.settings import get_current_settings
+from prefect.context import SettingsContext, get_settings_context
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings
 
 if TYPE_CHECKING:
     from prefect.server.api.server import SubprocessASGIServer
@@ -30,6 +32,31 @@ def start_out_of_reach() -> None:
     started = aside.submit(contextvars.copy_context().run, server.start)
     aside.shutdown(wait=False)
     started.result()
+    _be_silent_about_its_end()
+
+
+def _be_silent_about_its_end() -> None:
+    """Let Prefect not write on the terminal, without an end of line, that nobody takes its lines.
+
+    It dies of the same SIGTERM as this command, and is sooner at its end.
+    https://docs.python.org/3.11/library/logging.html#logging.raiseExceptions
+    """
+    logging.raiseExceptions = False
+    for handler in logging.getLogger("prefect._internal").handlers:
+        handler.setLevel(logging.CRITICAL)
+
+
+def ask_less_often() -> None:
+    """Let Prefect's client ask it once more at most if it does not answer: this command is stopped.
+
+    It would ask six times in a minute, where the server has died of the same signal.
+    """
+    if SERVERS not in sys.modules or _one_to_come() is None:
+        return
+    now = get_settings_context()
+    fewer = now.settings.copy_with_update(updates={PREFECT_CLIENT_MAX_RETRIES: 1})
+    # For all that is left of the process: nobody leaves this context.
+    SettingsContext(profile=now.profile, settings=fewer).__enter__()
 
 
 def is_gone() -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from prefect.runtime import flow_run
 
-from tasks import code_version, links, tags, terminal, tracking_store
+from tasks import code_version, links, tags, temporary_server, terminal, tracking_store
 from tasks.confs import StageConf
 from tasks.links import NO_TAGS
 from tasks.stopping import stop_behind
@@ -45,6 +45,8 @@ def tracked(
     except BaseException as error:
         failed = isinstance(error, Exception) and stop_behind(error) is None
         _end_badly(mlflow_run_id, "FAILED" if failed else "KILLED")
+        if not failed:
+            temporary_server.ask_less_often()
         raise
     client().set_terminated(mlflow_run_id, "FINISHED")
 
