@@ -29,7 +29,9 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for folder in ("components", "tests/contracts"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / folder, copy / folder, ignore=ignored)
-    for file in ("pyproject.toml", "tests/conftest.py"):
+    (copy / "tests" / "lopt").mkdir()
+    # Which compiler options `conftest.py` sets stands in the last of these.
+    for file in ("pyproject.toml", "tests/conftest.py", "tests/lopt/loops.py"):
         shutil.copy(ROOT / file, copy / file)
     for name, content in FILES:
         (copy / name).write_text(content, encoding="utf-8")
